@@ -1,2 +1,93 @@
-//! placeholder
-fn main() {}
+//! The job process, and the commands that need a database: `quittance-worker [run | migrate | audit]`.
+
+mod group_commit;
+mod jobs;
+mod pauses;
+mod registry;
+mod run;
+mod sweeps;
+
+use std::process::ExitCode;
+
+use shared::config::{Config, ConfigError, Process};
+use shared::db::{self, DatabaseError};
+use shared::ledger::{self, LedgerError};
+use shared::telemetry::log_failure;
+
+const USAGE: &str = "usage: quittance-worker [COMMAND]
+
+  run       work until SIGTERM (the default)
+  migrate   bring the database of DATABASE_URL up to date; needs its owner's role
+  audit     check the ledger's invariants; prints JSON, exit code 1 when one is broken
+";
+
+/// Why the process ended badly.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Run(#[from] run::RunError),
+    #[error("the audit cannot be printed")]
+    Print(#[from] serde_json::Error),
+    #[error("the runtime cannot be started")]
+    Runtime(#[from] std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_else(|| "run".to_owned());
+    let result = match command.as_str() {
+        "run" => work(),
+        "migrate" => migrate(),
+        "audit" => audit(),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("quittance-worker: no command {command:?}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    result.unwrap_or_else(|failure| {
+        log_failure("quittance-worker failed", &failure);
+        eprintln!("quittance-worker: {}", with_causes(&failure));
+        ExitCode::FAILURE
+    })
+}
+
+fn with_causes(failure: &dyn std::error::Error) -> String {
+    let mut text = failure.to_string();
+    let mut source = failure.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[tokio::main]
+async fn work() -> Result<ExitCode, Failure> {
+    run::run(Config::load(Process::Worker)?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn migrate() -> Result<ExitCode, Failure> {
+    db::migrate(&Config::load(Process::Command)?.database).await?;
+    println!("the database is up to date");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn audit() -> Result<ExitCode, Failure> {
+    let pool = db::pool(&Config::load(Process::Command)?.database, "quittance-audit")?;
+    let audit = ledger::audit(&pool).await?;
+    println!("{}", serde_json::to_string_pretty(&audit)?);
+    Ok(if audit.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

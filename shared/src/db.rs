@@ -1,0 +1,121 @@
+//! Postgres: pools with bounded waits, embedded migrations, and which errors pass by themselves.
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::config::DatabaseConfig;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// Why the database could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The URL is not one.
+    #[error("DATABASE_URL is not a Postgres URL; it should look like postgres://user:password@host:5432/database")]
+    Url(#[source] sqlx::Error),
+    /// No connection could be made.
+    #[error("cannot connect to Postgres; is it running, and may this role log in?")]
+    Connect(#[source] sqlx::Error),
+    /// A migration failed or the schema is not the one this binary knows.
+    #[error("the migration failed")]
+    Migrate(#[from] MigrateError),
+    /// The schema is older than this binary.
+    #[error("the database has {applied} of {known} migrations; run `quittance-worker migrate` first")]
+    Outdated {
+        /// Migrations found in the database.
+        applied: i64,
+        /// Migrations embedded in this binary.
+        known: usize,
+    },
+}
+
+fn options(url: &str, application: &str) -> Result<PgConnectOptions, DatabaseError> {
+    Ok(url.parse::<PgConnectOptions>().map_err(DatabaseError::Url)?.application_name(application))
+}
+
+/// A pool whose every wait is bounded: for a connection, for a lock, for a statement. Connects lazily.
+pub fn pool(config: &DatabaseConfig, application: &str) -> Result<PgPool, DatabaseError> {
+    let options = options(config.database_url(), application)?.options([
+        ("statement_timeout", config.db_statement_timeout_ms.to_string()),
+        ("lock_timeout", config.db_lock_timeout_ms.to_string()),
+        ("idle_in_transaction_session_timeout", config.db_statement_timeout_ms.to_string()),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(config.db_connections_max)
+        .acquire_timeout(Duration::from_millis(config.db_acquire_timeout_ms))
+        .connect_lazy_with(options))
+}
+
+/// Brings the schema up to date. Several processes may do this at once: an advisory lock orders them.
+pub async fn migrate(config: &DatabaseConfig) -> Result<(), DatabaseError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_millis(config.db_acquire_timeout_ms))
+        .connect_with(options(config.database_url(), "quittance-migrate")?)
+        .await
+        .map_err(DatabaseError::Connect)?;
+    MIGRATIONS.run(&pool).await?;
+    pool.close().await;
+    Ok(())
+}
+
+/// Whether the schema is at least the one this binary was built for.
+pub async fn check_schema(pool: &PgPool) -> Result<(), DatabaseError> {
+    let applied = sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
+        .fetch_one(pool)
+        .await
+        .map_err(DatabaseError::Connect)?;
+    let known = MIGRATIONS.iter().count();
+    match usize::try_from(applied) {
+        Ok(applied) if applied >= known => Ok(()),
+        _ => Err(DatabaseError::Outdated { applied, known }),
+    }
+}
+
+/// Whether the same statement may succeed a moment later: the connection, the server or a lock was at fault,
+/// not the statement.
+#[must_use]
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
+        _ => false,
+    }
+}
+
+/// SQLSTATE classes: 08 connection, 40 rollback, 53 resources, 57 operator intervention; 55P03 lock timeout,
+/// 25006 read-only (a failover in progress), 58030 I/O.
+fn is_transient_code(code: &str) -> bool {
+    matches!(code.get(..2), Some("08" | "40" | "53" | "57")) || matches!(code, "55P03" | "25006" | "58030")
+}
+
+/// The constraint a statement violated, if that is why it failed.
+#[must_use]
+pub fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
+    match error {
+        sqlx::Error::Database(error) => error.constraint(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlstates_are_sorted_by_whose_fault_they_are() {
+        for passing in ["40001", "40P01", "55P03", "57P01", "57014", "08006", "53300", "25006"] {
+            assert!(is_transient_code(passing), "{passing}");
+        }
+        for ours in ["23505", "22003", "42P01", "23514", "2", ""] {
+            assert!(!is_transient_code(ours), "{ours}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Invoices: their rows, what they buy, how they can be paid, and their creation.
+//!
+//! The api creates them; only [`crate::settlement`] ends them.
+
+mod action;
+mod create;
+mod price;
+mod rail;
+mod read;
+
+pub use action::{ActionError, BillAction, Plan};
+pub use create::{CreateError, Created, NewInvoice, TTL_SECONDS_MAX, create};
+pub use price::{PriceError, price};
+pub use rail::{Channel, PaymentTarget, Rail, RailRegistry};
+pub use read::{Invoice, InvoiceStatus, ListFilter, find, list, missed_event};
+
+use crate::db;
+
+/// An invoice could not be read or understood.
+#[derive(Debug, thiserror::Error)]
+pub enum InvoiceError {
+    /// The database failed.
+    #[error("invoices cannot be read")]
+    Database(#[from] sqlx::Error),
+    /// A row holds a value this binary does not know.
+    #[error("invoice {invoice} has the unknown {column} {value:?}")]
+    UnknownValue {
+        /// The invoice.
+        invoice: String,
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+}
+
+impl InvoiceError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => db::is_transient(error),
+            Self::UnknownValue { .. } => false,
+        }
+    }
+}

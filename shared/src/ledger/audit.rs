@@ -1,0 +1,50 @@
+//! The invariants as code that also runs in production.
+
+use serde::Serialize;
+use sqlx::PgPool;
+
+use super::LedgerError;
+
+/// The audit reads the whole ledger, longer than any request may.
+const STATEMENT_TIMEOUT: &str = "set local statement_timeout = '10min'";
+
+/// Whether the books are right, and in what not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Audit {
+    /// Every check passed.
+    pub ok: bool,
+    /// Each invariant.
+    pub checks: Vec<Check>,
+}
+
+/// One invariant.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+/// Checks every invariant on one snapshot, so it is exact under load.
+pub async fn audit(pool: &PgPool) -> Result<Audit, LedgerError> {
+    let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
+    sqlx::query(STATEMENT_TIMEOUT).execute(&mut *transaction).await?;
+    let rows = sqlx::query_file!("src/ledger/audit.sql").fetch_all(&mut *transaction).await?;
+    transaction.rollback().await?;
+
+    let checks: Vec<Check> = rows
+        .into_iter()
+        .map(|row| Check {
+            ok: row.violations == 0,
+            detail: match row.example {
+                Some(example) => format!("{} violations, such as: {example}", row.violations),
+                None => "holds".to_owned(),
+            },
+            name: row.name,
+        })
+        .collect();
+    Ok(Audit { ok: checks.iter().all(|check| check.ok), checks })
+}

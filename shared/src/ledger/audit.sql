@@ -1,0 +1,69 @@
+-- The ledger's invariants: one row per check, with the number of violations and one example.
+with deltas as (
+    select t.id, t.user_id, user_delta_micro(t) as delta, t.user_balance_after as after_micro,
+           lag(t.user_balance_after, 1, 0::bigint) over (partition by t.user_id order by t.id) as before_micro
+    from transfers t where t.user_id is not null
+), sums as (
+    select user_id, sum(delta) as total, max(id) as last_id from deltas group by user_id
+), accounts as (
+    select account, sum(amount) as net
+    from (select credit_account as account, amount_micro::numeric as amount from transfers
+          union all select debit_account, -amount_micro::numeric from transfers) as sides
+    group by account
+), debits as (
+    select t.ref_invoice_id as invoice_id, count(*) as times, sum(t.amount_micro) as amount_micro,
+           (array_agg(t.user_id))[1] as user_id
+    from transfers t where t.kind = 'invoice_debit' group by t.ref_invoice_id
+), months as (
+    select user_id, plan, sum(months) as months from invoices
+    where status = 'paid' and action <> 'topup' group by user_id, plan
+), violations (name, example) as (
+    select 'debits_equal_credits', 'accounts add up to ' || sum(net) from accounts having sum(net) <> 0
+    union all
+    select 'balance_is_sum_of_transfers',
+           'user ' || b.user_id || ' has ' || b.amount_micro || ', transfers say ' || coalesce(s.total, 0)
+    from balances b left join sums s using (user_id)
+    where b.amount_micro <> coalesce(s.total, 0) or b.last_transfer_id <> coalesce(s.last_id, 0)
+    union all
+    select 'transfers_have_balances', 'user ' || s.user_id || ' has transfers and no balance'
+    from sums s where not exists (select from balances b where b.user_id = s.user_id)
+    union all
+    select 'balances_not_negative', 'user ' || user_id || ' has ' || amount_micro from balances where amount_micro < 0
+    union all
+    select 'balance_chain', 'transfer ' || id || ' leaves ' || after_micro || ' after ' || before_micro || ' and ' || delta
+    from deltas where after_micro <> before_micro + delta or after_micro < 0
+    union all
+    select 'one_debit_per_invoice', 'invoice ' || invoice_id || ' was debited ' || times || ' times'
+    from debits where times > 1
+    union all
+    select 'paid_invoices_have_evidence', 'invoice ' || i.id || ' is paid, debited '
+           || coalesce(d.amount_micro, 0) || ' of ' || i.amount_micro
+    from invoices i left join debits d on d.invoice_id = i.id
+    where i.status = 'paid'
+      and (d.amount_micro is distinct from i.amount_micro::numeric or d.user_id is distinct from i.user_id)
+    union all
+    select 'debits_have_paid_invoices', 'invoice ' || d.invoice_id || ' was debited and is ' || coalesce(i.status, 'unknown')
+    from debits d left join invoices i on i.id = d.invoice_id where i.status is distinct from 'paid'
+    union all
+    select 'paid_months_are_activated', 'user ' || user_id || ' plan ' || plan || ': paid ' || coalesce(m.months, 0)
+           || ' months, activated ' || coalesce(s.months_purchased, 0)
+    from months m full join subscriptions s using (user_id, plan)
+    where m.months is distinct from s.months_purchased
+    union all
+    select 'events_are_published', 'batch ' || b.id || ' of ' || b.created_at || ' is unpublished'
+    from outbox_batches b where b.published_at is null and b.created_at < now() - interval '1 minute'
+    union all
+    select 'payments_have_events', 'transfer ' || t.id || ' has no event'
+    from transfers t
+    where t.user_id is not null and t.at >= (select min(created_at) from outbox_batches)
+      and not exists (select from outbox o where o.topic = 'balance:' || t.user_id::text
+                      and (o.message ->> 'position')::bigint = t.id)
+)
+select c.name as "name!", count(v.name) as "violations!", min(v.example) as example
+from (values (1, 'debits_equal_credits'), (2, 'balance_is_sum_of_transfers'), (3, 'transfers_have_balances'),
+             (4, 'balances_not_negative'), (5, 'balance_chain'), (6, 'one_debit_per_invoice'),
+             (7, 'paid_invoices_have_evidence'), (8, 'debits_have_paid_invoices'), (9, 'paid_months_are_activated'),
+             (10, 'events_are_published'), (11, 'payments_have_events')) as c (place, name)
+left join violations v on v.name = c.name
+group by c.place, c.name
+order by c.place

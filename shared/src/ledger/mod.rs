@@ -1,0 +1,17 @@
+//! Balances and entries as users see them, and the audit. Reads only: [`crate::settlement`] writes.
+
+mod audit;
+mod balance;
+mod entries;
+
+pub use audit::{Audit, Check, audit};
+pub use balance::{BalanceSnapshot, balance};
+pub use entries::{Entry, EntryPage, entries, missed_events};
+
+/// The ledger could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database failed.
+    #[error("the ledger cannot be read")]
+    Database(#[from] sqlx::Error),
+}

@@ -1,0 +1,72 @@
+//! Ends jobs: replies first, then acknowledgement, many at a time in one round trip.
+
+use redis::RedisResult;
+use redis::aio::ConnectionManager;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{GROUP, Keys, Queue, RATE_KEPT_SECONDS, unix_seconds};
+
+/// Jobs ended in one round trip at most.
+const BATCH: usize = 512;
+
+/// How a job ended.
+#[derive(Debug)]
+pub struct Finish {
+    /// The stream entry to acknowledge.
+    pub entry_id: String,
+    /// Channel and message of the reply, if somebody may wait for one.
+    pub reply: Option<(String, String)>,
+    /// Whether the job did what it was for, for the rates.
+    pub succeeded: bool,
+}
+
+/// Hands ended jobs to the task that tells Redis. Cheap to clone; the task ends with the last clone.
+#[derive(Clone)]
+pub struct Finisher {
+    sender: mpsc::Sender<Finish>,
+}
+
+impl Finisher {
+    /// Starts the task. Await the handle after dropping every clone: then everything is acknowledged.
+    #[must_use]
+    pub fn spawn(redis: ConnectionManager, prefix: &str, queue: Queue) -> (Self, JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(BATCH * 4);
+        let task = tokio::spawn(run(redis, Keys::new(prefix, queue), receiver));
+        (Self { sender }, task)
+    }
+
+    /// Ends one job. Waits while Redis is behind.
+    pub async fn finish(&self, finish: Finish) {
+        if self.sender.send(finish).await.is_err() {
+            tracing::error!("the finisher is gone; the job will be delivered again");
+        }
+    }
+}
+
+async fn run(mut redis: ConnectionManager, keys: Keys, mut receiver: mpsc::Receiver<Finish>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while receiver.recv_many(&mut batch, BATCH).await > 0 {
+        if let Err(error) = tell(&mut redis, &keys, &batch).await {
+            // Nothing is lost: the callers ask again, the entries are delivered again.
+            tracing::warn!(%error, jobs = batch.len(), "cannot acknowledge jobs");
+        }
+        batch.clear();
+    }
+}
+
+async fn tell(redis: &mut ConnectionManager, keys: &Keys, batch: &[Finish]) -> RedisResult<()> {
+    let succeeded = batch.iter().filter(|finish| finish.succeeded).count();
+    let rate = keys.rate(unix_seconds());
+    let mut pipeline = redis::pipe();
+    for (channel, message) in batch.iter().filter_map(|finish| finish.reply.as_ref()) {
+        pipeline.publish(channel, message).ignore();
+    }
+    let entries: Vec<&str> = batch.iter().map(|finish| finish.entry_id.as_str()).collect();
+    pipeline.cmd("XACK").arg(&keys.stream).arg(GROUP).arg(&entries).ignore();
+    pipeline.cmd("XDEL").arg(&keys.stream).arg(&entries).ignore();
+    pipeline.cmd("HINCRBY").arg(&rate).arg("succeeded").arg(succeeded).ignore();
+    pipeline.cmd("HINCRBY").arg(&rate).arg("failed").arg(batch.len() - succeeded).ignore();
+    pipeline.expire(&rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX)).ignore();
+    pipeline.query_async(redis).await
+}

@@ -1,0 +1,40 @@
+//! The only way money moves and invoices end. Each function here is one call of one SQL function
+//! (`migrations/0005_settlement.sql`), so that no lock is held across a round trip; each runs in its own
+//! transaction that posts everything or nothing, and returns the events to publish.
+//!
+//! Callers: the worker settles and expires; the api cancels, and adjusts and locks for operators. The Postgres
+//! roles allow exactly this and no direct write.
+
+mod adjust;
+mod balance;
+mod cancel;
+mod expire;
+mod lock;
+
+pub use adjust::{Adjustment, AdjustmentRefusal, adjust};
+pub use balance::{PayOutcome, Settled, settle_from_balance};
+pub use cancel::cancel;
+pub use expire::{Expired, expire};
+pub use lock::set_lock;
+
+/// A settlement that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum SettlementError {
+    /// The database refused or failed. Unless it is transient, the same call will fail again.
+    #[error("the settlement could not be carried out")]
+    Database(#[from] sqlx::Error),
+    /// A settlement function answered what this binary does not know: schema and binary do not match.
+    #[error("the settlement function answered {0:?}, which this version does not know")]
+    UnknownAnswer(String),
+}
+
+impl SettlementError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => crate::db::is_transient(error),
+            Self::UnknownAnswer(_) => false,
+        }
+    }
+}

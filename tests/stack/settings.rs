@@ -1,0 +1,102 @@
+//! The settings that Quittance's processes get: only these, from an otherwise empty environment.
+
+use std::collections::BTreeMap;
+use std::env;
+
+/// A loopback address on which a service chooses a free port itself.
+pub const ANY_PORT: &str = "127.0.0.1:0";
+
+/// What a deployment's processes share.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the superuser finds the database: only for migrating.
+    pub owner_url: String,
+    /// Where api processes find the database.
+    pub api_url: String,
+    /// Where worker processes find the database.
+    pub worker_url: String,
+    /// Where Redis is.
+    pub redis_url: String,
+    /// The start of all Redis keys and channels, so that deployments can share one Redis.
+    pub redis_prefix: String,
+    /// The token of the operator API.
+    pub operator_token: String,
+    /// Where on-chain payments go.
+    pub deposit_address: String,
+    /// Further settings, which win over all others.
+    pub extra: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The environment of an api process.
+    #[must_use]
+    pub fn for_api(&self, listen: &str) -> BTreeMap<String, String> {
+        self.environment(&self.api_url, "QUITTANCE_API_LISTEN", listen)
+    }
+
+    /// The environment of a worker process.
+    #[must_use]
+    pub fn for_worker(&self, listen: &str) -> BTreeMap<String, String> {
+        self.environment(&self.worker_url, "QUITTANCE_WORKER_LISTEN", listen)
+    }
+
+    /// The environment of a command that changes the schema.
+    #[must_use]
+    pub fn for_owner(&self) -> BTreeMap<String, String> {
+        self.environment(&self.owner_url, "QUITTANCE_WORKER_LISTEN", ANY_PORT)
+    }
+
+    fn environment(
+        &self,
+        database: &str,
+        listen_key: &str,
+        listen: &str,
+    ) -> BTreeMap<String, String> {
+        let mut environment: BTreeMap<String, String> = [
+            ("DATABASE_URL", database),
+            ("REDIS_URL", &self.redis_url),
+            ("QUITTANCE_REDIS_PREFIX", &self.redis_prefix),
+            (listen_key, listen),
+            ("QUITTANCE_OPERATOR_TOKEN", &self.operator_token),
+            ("QUITTANCE_SOLANA_DEPOSIT_ADDRESS", &self.deposit_address),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+        for inherited in ["PATH", "HOME"] {
+            environment.extend(
+                env::var(inherited)
+                    .ok()
+                    .map(|value| (inherited.to_owned(), value)),
+            );
+        }
+        environment.extend(self.extra.clone());
+        environment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_process_gets_its_own_role_and_extras_win() {
+        let text = str::to_owned;
+        let settings = Settings {
+            owner_url: text("owner"),
+            api_url: text("api"),
+            worker_url: text("worker"),
+            redis_url: text("redis"),
+            redis_prefix: text("prefix"),
+            operator_token: text("token"),
+            deposit_address: text("address"),
+            extra: BTreeMap::from([(text("QUITTANCE_REDIS_PREFIX"), text("other"))]),
+        };
+        let api = settings.for_api(ANY_PORT);
+        assert_eq!(api["DATABASE_URL"], "api");
+        assert_eq!(api["QUITTANCE_REDIS_PREFIX"], "other");
+        assert!(!api.contains_key("QUITTANCE_WORKER_LISTEN"));
+        assert_eq!(settings.for_worker(ANY_PORT)["DATABASE_URL"], "worker");
+        assert_eq!(settings.for_owner()["DATABASE_URL"], "owner");
+    }
+}

@@ -1,0 +1,60 @@
+//! Settles one invoice from a balance (contract §4.6), through the group commit.
+
+use std::time::Duration;
+
+use shared::config::Config;
+use shared::ids::TraceId;
+use shared::queue::PayJob;
+use shared::settlement::PayOutcome;
+
+use crate::group_commit::{CommitError, GroupCommit};
+use crate::registry::{Handler, Outcome};
+
+/// Waits between attempts while Postgres is away: doubling between these.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+
+/// The handler of the queue `pay`.
+#[derive(Clone)]
+pub struct Pay {
+    group_commit: GroupCommit,
+}
+
+impl Pay {
+    /// Settles through this group commit.
+    pub fn new(group_commit: GroupCommit) -> Self {
+        Self { group_commit }
+    }
+}
+
+impl Handler for Pay {
+    type Job = PayJob;
+    type Reply = PayOutcome;
+
+    async fn handle(&self, job: PayJob, trace: TraceId) -> Outcome<PayOutcome> {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            match self.group_commit.settle(job.clone(), trace.clone()).await {
+                Ok(outcome) => {
+                    tracing::info!(invoice_id = %job.invoice_id, user_id = %job.user_id, ?outcome, "settled");
+                    return Outcome::Done(outcome);
+                }
+                // The handler's timeout bounds the attempts; settling twice is answered like settling once.
+                Err(CommitError::Transient) => {
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+                Err(CommitError::Stopped) => return Outcome::Again,
+                Err(CommitError::Refused(reason)) => return Outcome::Park(reason),
+            }
+        }
+    }
+
+    fn timeout(config: &Config) -> Duration {
+        Duration::from_millis(config.worker.pay_handler_timeout_ms)
+    }
+
+    fn concurrency(config: &Config) -> usize {
+        config.worker.pay_concurrency
+    }
+}

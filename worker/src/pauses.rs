@@ -1,0 +1,53 @@
+//! Which queues an operator has paused: read from Postgres, so that a restart or a flush forgets nothing.
+
+use std::time::Duration;
+
+use shared::config::WorkerConfig;
+use shared::queue::{QUEUES, Queue};
+use shared::telemetry::Shutdown;
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+/// A flag per queue.
+pub struct Pauses {
+    flags: Vec<(Queue, watch::Receiver<bool>)>,
+    never: (watch::Sender<bool>, watch::Receiver<bool>),
+}
+
+impl Pauses {
+    /// Whether this queue is paused.
+    pub fn of(&self, queue: Queue) -> watch::Receiver<bool> {
+        let flag = self.flags.iter().find(|(known, _)| *known == queue).map(|(_, flag)| flag);
+        flag.unwrap_or(&self.never.1).clone()
+    }
+}
+
+/// Follows the table until the process stops. While Postgres is away the flags stay as they are.
+pub fn follow(pool: PgPool, config: &WorkerConfig, shutdown: Shutdown) -> Pauses {
+    let (switches, flags): (Vec<_>, Vec<_>) = QUEUES
+        .into_iter()
+        .map(|queue| {
+            let (switch, flag) = watch::channel(false);
+            ((queue, switch), (queue, flag))
+        })
+        .unzip();
+    let mut ticks = tokio::time::interval(Duration::from_millis(config.pause_poll_ms));
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.wait() => return,
+            }
+            match sqlx::query_scalar!("select queue from paused_queues").fetch_all(&pool).await {
+                Ok(paused) => {
+                    for (queue, switch) in &switches {
+                        let now = paused.iter().any(|name| name == queue.name());
+                        switch.send_if_modified(|was| std::mem::replace(was, now) != now);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot read which queues are paused"),
+            }
+        }
+    });
+    Pauses { flags, never: watch::channel(false) }
+}

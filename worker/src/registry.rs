@@ -1,0 +1,188 @@
+//! Queues and their handlers: the one place that knows apalis. It supplies typed handlers, concurrency and the
+//! run loop; decoding, timeout, panic capture and the outcome are ours, inside the handler.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt as _};
+use apalis_core::error::WorkerError;
+use futures::{FutureExt as _, StreamExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::config::Config;
+use shared::ids::TraceId;
+use shared::queue::{Delivery, Envelope, Finish, Finisher, Queue, Reply, Source, park};
+use shared::telemetry::{Shutdown, log_failure};
+use sqlx::PgPool;
+use tokio::sync::{oneshot, watch};
+use tracing::Instrument as _;
+
+/// Why a queue stopped being worked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Redis was not there at start.
+    #[error("cannot connect to Redis at REDIS_URL; is it running?")]
+    Redis(#[from] redis::RedisError),
+    /// apalis ended with an error.
+    #[error("the worker runtime failed")]
+    Runtime(#[from] WorkerError),
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub enum Outcome<R> {
+    /// It did what it was for, or found that out of the question: the caller gets this reply.
+    Done(R),
+    /// The moment was wrong (a dependency is down): leave the entry, it will be delivered again.
+    Again,
+    /// It can never succeed: keep it for an operator.
+    Park(String),
+}
+
+/// The work of one queue. Handlers may run twice, also at once: their effects must be single by themselves.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// What arrives.
+    type Job: Serialize + DeserializeOwned + Send;
+    /// What the caller gets.
+    type Reply: Serialize + Send;
+
+    /// Does the job.
+    fn handle(&self, job: Self::Job, trace: TraceId) -> impl Future<Output = Outcome<Self::Reply>> + Send;
+
+    /// The longest it may take.
+    fn timeout(config: &Config) -> Duration;
+
+    /// How many at once.
+    fn concurrency(config: &Config) -> usize;
+}
+
+#[derive(Clone)]
+struct Context<H> {
+    queue: Queue,
+    handler: H,
+    finisher: Finisher,
+    pool: PgPool,
+    deliveries_max: u64,
+    timeout: Duration,
+}
+
+/// Works a queue until a stop, then until everything taken from it is finished.
+pub async fn run<H: Handler>(
+    config: &Config,
+    pool: &PgPool,
+    queue: Queue,
+    handler: H,
+    finisher: Finisher,
+    paused: watch::Receiver<bool>,
+    shutdown: &Shutdown,
+) -> Result<(), RegistryError> {
+    let reclaim = Duration::from_millis(config.sweep.sweep_reclaim_interval_ms);
+    let source = Source::connect(&config.redis, queue, &config.queue, reclaim, paused, shutdown.watch()).await?;
+    let context = Context {
+        queue,
+        handler,
+        finisher,
+        pool: pool.clone(),
+        deliveries_max: config.queue.queue_deliveries_max,
+        timeout: H::timeout(config),
+    };
+    // apalis drops what it has fetched when told to stop, so it is told only after the source has run dry.
+    let (drained, is_drained) = oneshot::channel::<()>();
+    let dry = futures::stream::once(async move {
+        let _ = drained.send(());
+        None
+    });
+    let deliveries =
+        source.deliveries().map(Some).chain(dry).filter_map(async |delivery| delivery.map(Ok::<_, Infallible>)).boxed();
+    let mut is_drained = Some(is_drained);
+    WorkerBuilder::new(queue.name())
+        .backend(deliveries)
+        .data(context)
+        .concurrency(H::concurrency(config))
+        .build(deliver::<H>)
+        .run_with_ctx(move |worker| {
+            let is_drained = is_drained.take();
+            async move {
+                if let Some(is_drained) = is_drained {
+                    let _ = is_drained.await;
+                }
+                worker.stop()
+            }
+        })
+        .await?;
+    Ok(())
+}
+
+/// Handles one delivery from decoding to acknowledgement.
+async fn deliver<H: Handler>(delivery: Delivery, context: Data<Context<H>>) {
+    if delivery.deliveries > context.deliveries_max {
+        let reason = format!("delivered more than {} times without an outcome", context.deliveries_max);
+        return park_and_finish(&context, &delivery, &reason).await;
+    }
+    let envelope = match Envelope::<H::Job>::decode(&delivery.payload) {
+        Ok(envelope) => envelope,
+        Err(error) => return park_and_finish(&context, &delivery, &error.to_string()).await,
+    };
+    let span = tracing::info_span!("job", queue = context.queue.name(), trace_id = %envelope.trace_id);
+    work(&context, delivery, envelope).instrument(span).await;
+}
+
+async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: Envelope<H::Job>) {
+    let started = std::time::Instant::now();
+    let Envelope { id, reply_to, trace_id, job, .. } = envelope;
+    let job = AssertUnwindSafe(context.handler.handle(job, trace_id)).catch_unwind();
+    let (label, finish) = match tokio::time::timeout(context.timeout, job).await {
+        Ok(Ok(Outcome::Done(outcome))) => match serde_json::to_string(&Reply { id, outcome }) {
+            Ok(reply) => {
+                let entry_id = delivery.entry_id;
+                ("done", Some(Finish { entry_id, reply: Some((reply_to, reply)), succeeded: true }))
+            }
+            Err(error) => {
+                log_failure("a reply cannot be encoded", &error);
+                ("again", None)
+            }
+        },
+        Ok(Ok(Outcome::Again)) => ("again", None),
+        Ok(Ok(Outcome::Park(reason))) => {
+            park_and_finish(context, &delivery, &reason).await;
+            ("parked", None)
+        }
+        Ok(Err(panic)) => {
+            tracing::error!(panic = panic_text(&*panic), deliveries = delivery.deliveries, "the job panicked");
+            ("panicked", None)
+        }
+        Err(_) => {
+            tracing::warn!(deliveries = delivery.deliveries, "the job took too long");
+            ("timed_out", None)
+        }
+    };
+    let queue = context.queue.name();
+    metrics::counter!("quittance_jobs_total", "queue" => queue, "outcome" => label).increment(1);
+    metrics::histogram!("quittance_job_duration_seconds", "queue" => queue).record(started.elapsed());
+    if let Some(finish) = finish {
+        context.finisher.finish(finish).await;
+    }
+}
+
+/// Parks, and only then acknowledges; if Postgres is away the entry stays and is parked next time.
+async fn park_and_finish<H: Handler>(context: &Context<H>, delivery: &Delivery, reason: &str) {
+    match park(&context.pool, context.queue, delivery, reason).await {
+        Ok(()) => {
+            tracing::error!(queue = context.queue.name(), entry_id = delivery.entry_id, reason, "job parked");
+            metrics::counter!("quittance_jobs_parked_total", "queue" => context.queue.name()).increment(1);
+            let entry_id = delivery.entry_id.clone();
+            context.finisher.finish(Finish { entry_id, reply: None, succeeded: false }).await;
+        }
+        Err(error) => log_failure("a job cannot be parked", &error),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

@@ -1,0 +1,117 @@
+//! Puts the process together and takes it apart in order: stop taking, finish what is held, publish, leave.
+
+use std::time::Duration;
+
+use axum::Router;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use shared::config::Config;
+use shared::db::{self, DatabaseError};
+use shared::events::Publisher;
+use shared::queue::{Finisher, Queue};
+use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::group_commit::GroupCommit;
+use crate::jobs::pay::Pay;
+use crate::pauses::{self, Pauses};
+use crate::registry::{self, RegistryError};
+use crate::sweeps::{self, SweepContext};
+
+/// Why the worker could not start or stop as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Logs or metrics.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Redis was not there at start.
+    #[error("cannot connect to Redis at REDIS_URL; is it running?")]
+    Redis(#[from] redis::RedisError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on QUITTANCE_WORKER_LISTEN")]
+    Listen(#[from] std::io::Error),
+    /// The runtime of a queue failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// What was held could not be finished in time.
+    #[error("not finished within QUITTANCE_SHUTDOWN_TIMEOUT_MS; unfinished jobs will be delivered again")]
+    ShutdownTimeout,
+}
+
+/// Works until a signal.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let metrics = telemetry::start(&config.process.log)?;
+    let shutdown = telemetry::on_signal()?;
+    let pool = db::pool(&config.database, "quittance-worker")?;
+    db::check_schema(&pool).await?;
+    let redis = connect(&config).await?;
+
+    let listener = TcpListener::bind(config.worker.worker_listen).await?;
+    tracing::info!(address = %listener.local_addr()?, service = "worker", "listening");
+    let readiness = Readiness { pool: pool.clone(), redis: redis.clone(), shutdown: shutdown.clone() };
+    let probes = serve_probes(listener, telemetry::probes(metrics, readiness), shutdown.clone());
+
+    let prefix = config.redis.redis_prefix.clone();
+    let (publisher, publishing) = Publisher::spawn(redis.clone(), prefix.clone(), pool.clone());
+    let (finisher, finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Pay);
+    let (group_commit, committing) = GroupCommit::spawn(&pool, &publisher, &config.worker);
+    let pauses = pauses::follow(pool.clone(), &config.worker, shutdown.clone());
+    let sweeping = sweeps::start(&SweepContext {
+        pool: pool.clone(),
+        redis: redis.clone(),
+        publisher: publisher.clone(),
+        shutdown: shutdown.clone(),
+        config: config.clone(),
+    });
+
+    work_queues(&config, &pool, group_commit, finisher, &pauses, &shutdown).await?;
+
+    // The queue's clones are gone by now: each task below ends when its input does.
+    drop(publisher);
+    let finish = async {
+        committing.await;
+        sweeping.await;
+        let _ = finishing.await;
+        let _ = publishing.await;
+        let _ = probes.await;
+    };
+    let bound = Duration::from_millis(config.process.shutdown_timeout_ms);
+    timeout(bound, finish).await.map_err(|_| RunError::ShutdownTimeout)?;
+    pool.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn connect(config: &Config) -> Result<ConnectionManager, redis::RedisError> {
+    let settings = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(config.redis.timeout()))
+        .set_connection_timeout(Some(config.redis.timeout()));
+    ConnectionManager::new_with_config(redis::Client::open(config.redis.redis_url())?, settings).await
+}
+
+fn serve_probes(listener: TcpListener, router: Router, shutdown: Shutdown) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let stop = async move { shutdown.wait().await };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+            telemetry::log_failure("the health server failed", &error);
+        }
+    })
+}
+
+/// Runs every queue until it is drained after a stop.
+async fn work_queues(
+    config: &Config,
+    pool: &PgPool,
+    group_commit: GroupCommit,
+    finisher: Finisher,
+    pauses: &Pauses,
+    shutdown: &Shutdown,
+) -> Result<(), RunError> {
+    let pay = Pay::new(group_commit);
+    registry::run(config, pool, Queue::Pay, pay, finisher, pauses.of(Queue::Pay), shutdown).await?;
+    Ok(())
+}
