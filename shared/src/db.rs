@@ -13,7 +13,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The URL is not one.
-    #[error("DATABASE_URL is not a Postgres URL; it should look like postgres://user:password@host:5432/database")]
+    #[error(
+        "DATABASE_URL is not a Postgres URL; it should look like postgres://user:password@host:5432/database"
+    )]
     Url(#[source] sqlx::Error),
     /// No connection could be made.
     #[error("cannot connect to Postgres; is it running, and may this role log in?")]
@@ -22,7 +24,9 @@ pub enum DatabaseError {
     #[error("the migration failed")]
     Migrate(#[from] MigrateError),
     /// The schema is older than this binary.
-    #[error("the database has {applied} of {known} migrations; run `quittance-worker migrate` first")]
+    #[error(
+        "the database has {applied} of {known} migrations; run `quittance-worker migrate` first"
+    )]
     Outdated {
         /// Migrations found in the database.
         applied: i64,
@@ -32,15 +36,24 @@ pub enum DatabaseError {
 }
 
 fn options(url: &str, application: &str) -> Result<PgConnectOptions, DatabaseError> {
-    Ok(url.parse::<PgConnectOptions>().map_err(DatabaseError::Url)?.application_name(application))
+    Ok(url
+        .parse::<PgConnectOptions>()
+        .map_err(DatabaseError::Url)?
+        .application_name(application))
 }
 
 /// A pool whose every wait is bounded: for a connection, for a lock, for a statement. Connects lazily.
 pub fn pool(config: &DatabaseConfig, application: &str) -> Result<PgPool, DatabaseError> {
     let options = options(config.database_url(), application)?.options([
-        ("statement_timeout", config.db_statement_timeout_ms.to_string()),
+        (
+            "statement_timeout",
+            config.db_statement_timeout_ms.to_string(),
+        ),
         ("lock_timeout", config.db_lock_timeout_ms.to_string()),
-        ("idle_in_transaction_session_timeout", config.db_statement_timeout_ms.to_string()),
+        (
+            "idle_in_transaction_session_timeout",
+            config.db_statement_timeout_ms.to_string(),
+        ),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(config.db_connections_max)
@@ -63,10 +76,11 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), DatabaseError> {
 
 /// Whether the schema is at least the one this binary was built for.
 pub async fn check_schema(pool: &PgPool) -> Result<(), DatabaseError> {
-    let applied = sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
-        .fetch_one(pool)
-        .await
-        .map_err(DatabaseError::Connect)?;
+    let applied =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
+            .fetch_one(pool)
+            .await
+            .map_err(DatabaseError::Connect)?;
     let known = MIGRATIONS.iter().count();
     match usize::try_from(applied) {
         Ok(applied) if applied >= known => Ok(()),
@@ -93,7 +107,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 /// SQLSTATE classes: 08 connection, 40 rollback, 53 resources, 57 operator intervention; 55P03 lock timeout,
 /// 25006 read-only (a failover in progress), 58030 I/O.
 fn is_transient_code(code: &str) -> bool {
-    matches!(code.get(..2), Some("08" | "40" | "53" | "57")) || matches!(code, "55P03" | "25006" | "58030")
+    matches!(code.get(..2), Some("08" | "40" | "53" | "57"))
+        || matches!(code, "55P03" | "25006" | "58030")
 }
 
 /// The constraint a statement violated, if that is why it failed.
@@ -111,7 +126,9 @@ mod tests {
 
     #[test]
     fn sqlstates_are_sorted_by_whose_fault_they_are() {
-        for passing in ["40001", "40P01", "55P03", "57P01", "57014", "08006", "53300", "25006"] {
+        for passing in [
+            "40001", "40P01", "55P03", "57P01", "57014", "08006", "53300", "25006",
+        ] {
             assert!(is_transient_code(passing), "{passing}");
         }
         for ours in ["23505", "22003", "42P01", "23514", "2", ""] {

@@ -80,8 +80,11 @@ impl TraceId {
     #[must_use]
     pub fn from_traceparent(header: &str) -> Option<Self> {
         let trace = header.split('-').nth(1)?;
-        let hex = trace.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        (trace.len() == 32 && hex && trace.bytes().any(|b| b != b'0')).then(|| Self(trace.to_owned()))
+        let hex = trace
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (trace.len() == 32 && hex && trace.bytes().any(|b| b != b'0'))
+            .then(|| Self(trace.to_owned()))
     }
 
     /// The id as text.
@@ -105,7 +108,14 @@ mod tests {
     fn invoice_ids_have_one_form() {
         let id = InvoiceId::generate();
         assert_eq!(InvoiceId::parse(id.as_str()), Some(id));
-        for bad in ["", "inv_", "inv_8f2c1a", "inv_8F2A1C9D4E6B40F1", "8f2a1c9d4e6b40f1", "inv_8f2a1c9d4e6b40f1 "] {
+        for bad in [
+            "",
+            "inv_",
+            "inv_8f2c1a",
+            "inv_8F2A1C9D4E6B40F1",
+            "8f2a1c9d4e6b40f1",
+            "inv_8f2a1c9d4e6b40f1 ",
+        ] {
             assert_eq!(InvoiceId::parse(bad), None, "{bad:?}");
         }
     }
@@ -114,9 +124,18 @@ mod tests {
     fn traceparent_is_read_or_refused() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let header = format!("00-{trace}-00f067aa0ba902b7-01");
-        assert_eq!(TraceId::from_traceparent(&header).map(|t| t.to_string()), Some(trace.to_owned()));
+        assert_eq!(
+            TraceId::from_traceparent(&header).map(|t| t.to_string()),
+            Some(trace.to_owned())
+        );
         let zero = "0".repeat(32);
-        for bad in ["", "00", "00-xyz-1-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-1-01", &format!("00-{zero}-1-01")] {
+        for bad in [
+            "",
+            "00",
+            "00-xyz-1-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-1-01",
+            &format!("00-{zero}-1-01"),
+        ] {
             assert_eq!(TraceId::from_traceparent(bad), None, "{bad:?}");
         }
     }

@@ -13,7 +13,10 @@ pub const AMOUNT_MAX: i64 = 9_007_199_254_740_991;
 pub fn decimal(value: u64, decimals: u8, fraction_digits_min: usize) -> String {
     let digits = format!("{value:0>width$}", width = usize::from(decimals) + 1);
     let (whole, fraction) = digits.split_at(digits.len() - usize::from(decimals));
-    let significant = fraction.trim_end_matches('0').len().max(fraction_digits_min);
+    let significant = fraction
+        .trim_end_matches('0')
+        .len()
+        .max(fraction_digits_min);
     let fraction = format!("{fraction:0<significant$}");
     match fraction.get(..significant) {
         Some(fraction) if !fraction.is_empty() => format!("{whole}.{fraction}"),
@@ -32,7 +35,9 @@ pub fn usd(amount_micro: i64) -> String {
 /// `None` when it does not fit.
 #[must_use]
 pub fn base_units_for(amount_micro: i64, micro_per_token: i64, decimals: u8) -> Option<u64> {
-    let price = u128::try_from(micro_per_token).ok().filter(|price| *price > 0)?;
+    let price = u128::try_from(micro_per_token)
+        .ok()
+        .filter(|price| *price > 0)?;
     let amount = u128::try_from(amount_micro).ok()?;
     let scaled = amount.checked_mul(10_u128.checked_pow(u32::from(decimals))?)?;
     u64::try_from(scaled.div_ceil(price)).ok()

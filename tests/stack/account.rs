@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, User};
 
-/// The users tried, in order, when we are root: PostgreSQL refuses to run as root.
+/// The users tried, in order, when we are root: Postgres refuses to run as root.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 /// Why no account for the servers was found.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// Root needs another user for PostgreSQL, and there is none.
+    /// Root needs another user for Postgres, and there is none.
     #[error(
         "PostgreSQL refuses to run as root, and neither the user `postgres` nor `nobody` exists; \
          run tests/stack/prerequisites.sh, or run as an ordinary user"
@@ -41,7 +41,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account for PostgreSQL and Redis: ourselves, or an unprivileged user when we are root.
+    /// The account for Postgres and Redis: ourselves, or an unprivileged user when we are root.
     pub fn for_servers() -> Result<Self, AccountError> {
         if !Uid::effective().is_root() {
             return Ok(Self::ourselves());
@@ -84,8 +84,8 @@ impl Account {
         self.switches
     }
 
-    /// A command that runs the program as this account, with a cleared environment, and that gets the signal when we
-    /// die, however we die.
+    /// A command that runs the program as this account, with a cleared environment, and that gets
+    /// the signal when we die, however we die.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>, when_we_die: Signal) -> Command {
         let mut command = Command::new("setpriv");
@@ -104,8 +104,8 @@ impl Account {
         command
     }
 
-    /// True when this account can reach what lies in the folder. Asked of the system itself, because access lists and
-    /// mounts have a say in it, too.
+    /// True when this account can reach what lies in the folder. Asked of the system itself,
+    /// because access lists and mounts have a say in it, too.
     pub fn can_enter(&self, folder: &Path) -> io::Result<bool> {
         if !self.switches {
             return Ok(true);

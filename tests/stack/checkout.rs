@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// We are not inside a checkout.
-    #[error("{} is not inside a checkout of Quittance (no folder above has migrations/ and tests/stack/); cd there first",
-        .0.display())]
+    #[error(
+        "{} is not inside a checkout of Quittance (no folder above has migrations/ and \
+         tests/stack/); cd there first", .0.display()
+    )]
     NotInside(PathBuf),
     /// The system does not tell where we are.
     #[error("cannot tell the current folder or program: {0}")]

@@ -15,7 +15,7 @@ use self::answer::Answer;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Longer than the api waits for a worker, so that its own answer arrives first.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// Why a call failed before its answer could be judged, or what the answer was that nobody wanted.
 #[derive(Debug, thiserror::Error)]

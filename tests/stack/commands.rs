@@ -24,9 +24,11 @@ use crate::service::ServiceError;
 
 const HELP: &str = "\
 stack up                    start Quittance here and stay until Ctrl-C; data is kept in .dev/data
-                            (QUITTANCE_PORT: the api's port, default 8080; other QUITTANCE_ settings are passed on)
+                            (QUITTANCE_PORT: the api's port, default 8080;
+                            other QUITTANCE_ settings are passed on)
 stack test -- COMMAND       run COMMAND with a temporary Postgres and Redis for tests
-stack database -- COMMAND   run COMMAND with DATABASE_URL of a temporary database, freshly migrated from migrations/
+stack database -- COMMAND   run COMMAND with DATABASE_URL of a temporary database that has
+                            the schema of the files in migrations/
 stack help                  print this
 ";
 
@@ -70,7 +72,7 @@ pub enum CommandError {
         event: &'static str,
     },
     /// Something did not stop cleanly.
-    #[error("not everything stopped cleanly:{0}")]
+    #[error("not everything stopped cleanly:\n  {0}")]
     Unclean(String),
     /// The command could not be started.
     #[error("cannot run `{command}`: {source}")]

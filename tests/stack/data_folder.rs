@@ -1,7 +1,8 @@
 //! Where a checkout's Postgres and Redis keep their data between starts.
 //!
-//! The place is `.dev/data`. When the servers run as another user that cannot reach the checkout (root's home is closed
-//! to others), the data lies in a private folder elsewhere and `.dev/data` is a link to it.
+//! The place is `.dev/data`. When the servers run as another user that cannot reach the checkout
+//! (root's home is closed to others), the data lies in a private folder elsewhere and `.dev/data`
+//! is a link to it.
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -12,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use crate::account::Account;
 
-/// Where data goes that cannot lie in the checkout: survives a restart of the machine, unlike `/tmp`.
+/// Where data goes that cannot lie in the checkout: survives a restart of the machine, unlike
+/// `/tmp`.
 pub const SHELTER: &str = "/var/tmp";
 
 /// Why there is no place for the data.
@@ -31,8 +33,9 @@ pub enum DataFolderError {
     NotAFolder(PathBuf),
     /// Another user made the folder, perhaps on purpose.
     #[error(
-        "{} belongs to user {owner}, but the databases run as user {wanted}; start as the user that you started \
-         as before, or remove the folder (`sudo rm -rf {0}`) to begin with empty databases", path.display()
+        "{} belongs to user {owner}, but the databases run as user {wanted}; start as the user \
+         that you started as before, or remove the folder (`sudo rm -rf {0}`) to begin with empty \
+         databases", path.display()
     )]
     ForeignOwner {
         /// The folder.
@@ -52,8 +55,8 @@ pub enum DataFolderError {
     },
     /// The data lies in the checkout, but the servers cannot get there any more.
     #[error(
-        "the databases run as user {wanted}, who cannot reach {}; open the folders above it to others \
-         (chmod o+x), or remove it to begin with empty databases", path.display()
+        "the databases run as user {wanted}, who cannot reach {}; open the folders above it to \
+         others (chmod o+x), or remove it to begin with empty databases", path.display()
     )]
     OutOfReach {
         /// The folder.
@@ -112,8 +115,8 @@ fn look(path: &Path) -> Result<Option<Metadata>, DataFolderError> {
     }
 }
 
-/// Makes the folder, or checks that what is there is a closed folder of the account: in a place where everybody may
-/// write, somebody else may have been first.
+/// Makes the folder, or checks that what is there is a closed folder of the account: in a place
+/// where everybody may write, somebody else may have been first.
 fn own_folder(path: &Path, account: &Account) -> Result<(), DataFolderError> {
     let at = |source| DataFolderError::Io {
         path: path.to_owned(),

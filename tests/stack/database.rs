@@ -12,7 +12,8 @@ use crate::secret::derived_token;
 
 /// The migrated database that tests' databases are copies of.
 pub const TEMPLATE: &str = "quittance_template";
-/// The group role that the schema grants to, and the login role that a process uses, one pair per process.
+/// The group role that the schema grants to, and the login role that a process uses, one pair per
+/// process.
 const ROLES: [(&str, &str); 2] = [
     ("quittance_api", API_LOGIN),
     ("quittance_worker", WORKER_LOGIN),
@@ -30,7 +31,8 @@ const POOL_SIZE: u32 = 5;
 pub enum DatabaseError {
     /// The URL is not one.
     #[error(
-        "`{0}` is not the URL of a PostgreSQL superuser (postgres://user:password@host:port/database)"
+        "`{0}` is not the URL of a PostgreSQL superuser \
+         (postgres://user:password@host:port/database)"
     )]
     NotAUrl(String),
     /// A name holds more than lower-case letters, digits and underscores.
@@ -90,7 +92,8 @@ impl DatabaseServer {
         Ok(url.into())
     }
 
-    /// Follows from the superuser's random password, so that test processes need to be told only that one.
+    /// Follows from the superuser's random password, so that test processes need to be told only
+    /// that one.
     fn login_password(&self, login: &str) -> String {
         derived_token(self.url.password().unwrap_or_default(), login)
     }
@@ -150,7 +153,8 @@ impl DatabaseServer {
         connection.close().await.map_err(task())
     }
 
-    /// Makes the login roles of the processes, as members of the group roles that the schema grants to.
+    /// Makes the login roles of the processes, as members of the group roles that the schema grants
+    /// to.
     pub async fn create_logins(&self) -> Result<(), DatabaseError> {
         let mut connection = self.connect("postgres").await?;
         for (group, login) in ROLES {
@@ -188,7 +192,8 @@ impl DatabaseServer {
         connection.close().await.map_err(task())
     }
 
-    /// Applies the migrations in the folder as they are now, without the program that has them built in.
+    /// Applies the migrations in the folder as they are now, without the program that has them
+    /// built in.
     pub async fn migrate_from(&self, folder: &Path, database: &str) -> Result<(), DatabaseError> {
         let migrations = Migrator::new(folder).await?;
         let mut connection = self.connect(database).await?;
@@ -221,7 +226,8 @@ fn checked(name: &str) -> Result<&str, DatabaseError> {
     }
 }
 
-/// Runs a statement that cannot have parameters. Callers pass only names from `checked`, constants and hexadecimal digits.
+/// Runs a statement that cannot have parameters. Callers pass only names from `checked`, constants
+/// and hexadecimal digits.
 async fn execute(connection: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
     raw_sql(AssertSqlSafe(statement))
         .execute(connection)
@@ -230,10 +236,11 @@ async fn execute(connection: &mut PgConnection, statement: String) -> Result<(),
 }
 
 fn without_password(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut url) if url.set_password(None).is_ok() => url.into(),
-        _ => "(not a URL)".to_owned(),
-    }
+    let shown = Url::parse(url).map_err(drop).and_then(|mut url| {
+        url.set_password(None)?;
+        Ok(url.into())
+    });
+    shown.unwrap_or_else(|()| "(not a URL)".to_owned())
 }
 
 #[cfg(test)]

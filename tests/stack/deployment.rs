@@ -22,8 +22,8 @@ use crate::settings::{ANY_PORT, Settings};
 pub enum DeploymentError {
     /// The test was started without the servers of a test run.
     #[error(
-        "{0} is not set: tests share one private Postgres and Redis; run `make test`, or for some tests only \
-         `target/debug/stack test -- cargo test --test NAME`"
+        "{0} is not set: tests share one private Postgres and Redis; run `make test`, or for some \
+         tests only `target/debug/stack test -- cargo test --test NAME`"
     )]
     NoTestRun(&'static str),
     /// The deployment has no process of this number.
@@ -65,8 +65,8 @@ pub enum DeploymentError {
     Client(#[from] ClientError),
 }
 
-/// A running Quittance. `finish` it at the end of a test; dropping it kills its processes and leaves its database to the
-/// end of the test run, for a look at what went wrong.
+/// A running Quittance. `finish` it at the end of a test; dropping it kills its processes and
+/// leaves its database to the end of the test run, for a look at what went wrong.
 pub struct Deployment {
     apis: Vec<Service>,
     workers: Vec<Service>,
@@ -81,7 +81,8 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// What a deployment is made of; by default one api and one worker on the servers of the test run.
+    /// What a deployment is made of; by default one api and one worker on the servers of the test
+    /// run.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()

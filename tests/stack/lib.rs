@@ -1,7 +1,8 @@
 //! The local stack: a private Postgres, a private Redis and Quittance's own processes.
 //!
-//! Two things stand on it: the program `stack` (the README's first command), and the test suites, whose entrance is
-//! [`Deployment`]. Every child process started here ends with the process that started it, even when that one is killed.
+//! Two things stand on it: the program `stack` (the README's first command), and the test suites,
+//! whose entrance is [`Deployment`]. Every child process started here ends with the process that
+//! started it, even when that one is killed.
 
 pub mod account;
 pub mod checkout;
@@ -10,6 +11,8 @@ pub mod commands;
 pub mod data_folder;
 pub mod database;
 pub mod deployment;
+#[cfg(test)]
+mod deployment_life;
 pub mod lines;
 pub mod offspring;
 pub mod port;
@@ -17,6 +20,8 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod secret;
+#[cfg(test)]
+mod server_life;
 pub mod service;
 pub mod settings;
 mod spawner;

@@ -91,7 +91,7 @@ impl Lines {
         let skipped = kept.len().saturating_sub(count);
         kept.iter()
             .skip(skipped)
-            .map(|line| format!("\n    {line}"))
+            .flat_map(|line| ["\n    ", line])
             .collect()
     }
 
@@ -101,8 +101,8 @@ impl Lines {
         kept.iter().find_map(|line| wanted(line))
     }
 
-    /// Waits until the pipes of an ended process are read to their end, so that its last words are here.
-    /// Bounded, because a grandchild may hold the pipe open.
+    /// Waits until the pipes of an ended process are read to their end, so that its last words are
+    /// here. Bounded, because a grandchild may hold the pipe open.
     pub(crate) async fn ended(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while self.0.open_pipes.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {

@@ -1,7 +1,7 @@
 //! Processes that are not ours to wait for: the children of a child.
 //!
-//! Read from the parts of `/proc` that everybody may read: root in a container often may not look further into a process
-//! of another user.
+//! Read from the parts of `/proc` that everybody may read: root in a container often may not look
+//! further into a process of another user.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ struct Stat {
 
 fn stat(pid: Pid) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name stands in parentheses and may hold any character, so the fields count from the last one.
+    // The program's name stands in parentheses and may hold any character, so the fields count from
+    // the last one.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = Pid::from_raw(fields.next()?.parse().ok()?);
@@ -36,7 +37,8 @@ pub fn children_of(parent: Pid) -> Vec<Pid> {
         .collect()
 }
 
-/// True while the process exists and has not ended. One that has ended but was not waited for has ended.
+/// True while the process exists and has not ended. One that has ended but was not waited for has
+/// ended.
 #[must_use]
 pub fn is_alive(pid: Pid) -> bool {
     stat(pid).is_some()

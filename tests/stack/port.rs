@@ -9,8 +9,9 @@ const TRIES: u32 = 100;
 
 /// Finds a port that nobody listens on.
 ///
-/// It lies below the range that the system gives to outgoing connections: a server that is down for a while, as crash
-/// tests want it, would otherwise lose its port to one of the very connections that try to reach it again.
+/// It lies below the range that the system gives to outgoing connections: a server that is down for
+/// a while, as crash tests want it, would otherwise lose its port to one of the very connections
+/// that try to reach it again.
 pub fn free_port() -> io::Result<u16> {
     let ceiling = lowest_outgoing_port();
     if ceiling > LOWEST {

@@ -36,7 +36,7 @@ pub(crate) const PORT_TAKEN: &str = "Address already in use";
 /// Why a private Postgres could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    /// No PostgreSQL server is installed.
+    /// No Postgres server is installed.
     #[error(
         "PostgreSQL is not installed (no initdb in /usr/lib/postgresql/*/bin nor on PATH); \
          run tests/stack/prerequisites.sh"
@@ -44,13 +44,15 @@ pub enum PostgresError {
     NotInstalled,
     /// What is installed is too old.
     #[error(
-        "PostgreSQL {0} is installed, but Quittance needs {OLDEST_MAJOR} or newer; see https://apt.postgresql.org"
+        "PostgreSQL {0} is installed, but Quittance needs {OLDEST_MAJOR} or newer; \
+         see https://apt.postgresql.org"
     )]
     TooOld(u32),
     /// The data was made by another major version.
     #[error(
-        "the data was made by PostgreSQL {data}, which is not installed any more (newest here: {newest}); install the \
-         package postgresql-{data}, or run `make clean` to begin with empty databases"
+        "the data was made by PostgreSQL {data}, which is not installed any more (newest here: \
+         {newest}); install the package postgresql-{data}, or run `make clean` to begin with empty \
+         databases"
     )]
     OtherVersion {
         /// The version that made the data.
@@ -101,8 +103,8 @@ pub struct Postgres {
     log: Option<PathBuf>,
     port: u16,
     running: Mutex<Option<Arc<Process>>>,
-    /// Declared last: removed after the server has ended.
-    _folder: Option<TemporaryFolder>,
+    /// Held, not read. Declared last: removed after the server has ended.
+    temporary_folder: Option<TemporaryFolder>,
 }
 
 impl Postgres {
@@ -121,7 +123,7 @@ impl Postgres {
             log: log.map(Path::to_owned),
             port: 0,
             running: Mutex::new(None),
-            _folder: None,
+            temporary_folder: None,
         };
         for _ in 0..PORTS_TRIED {
             postgres.port = free_port().map_err(PostgresError::NoPort)?;
@@ -143,14 +145,15 @@ impl Postgres {
         })?;
         let data = folder.path().join("postgres");
         let mut postgres = Self::start(&data, &account, max_connections, None).await?;
-        postgres._folder = Some(folder);
+        postgres.temporary_folder = Some(folder);
         Ok(postgres)
     }
 
     /// Starts the server process; false when the port was taken.
     async fn launch(&self) -> Result<bool, PostgresError> {
         self.cluster.clear_remains().await?;
-        // A parent that dies without a word still leaves a clean cluster: SIGINT is Postgres's fast shutdown.
+        // A parent that dies without a word still leaves a clean cluster: SIGINT is Postgres's fast
+        // shutdown.
         let mut command = self
             .account
             .command(self.cluster.programs.postgres(), Signal::SIGINT);

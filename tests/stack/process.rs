@@ -34,7 +34,9 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// The log file could not be written.
-    #[error("cannot write the log of {name} to {}: {source}; make the folder writable", file.display())]
+    #[error(
+        "cannot write the log of {name} to {}: {source}; make the folder writable", file.display()
+    )]
     Log {
         /// What the process is called here.
         name: String,
@@ -76,7 +78,10 @@ pub enum ProcessError {
         tail: String,
     },
     /// The process did not end in time and was killed.
-    #[error("{name} did not end within {} s after {signal}, so it was killed; its last lines:{tail}", limit.as_secs_f32())]
+    #[error(
+        "{name} did not end within {} s after {signal}, so it was killed; its last lines:{tail}",
+        limit.as_secs_f32()
+    )]
     Stuck {
         /// What the process is called here.
         name: String,
@@ -113,7 +118,8 @@ impl Process {
         log: Option<&Path>,
     ) -> Result<Self, ProcessError> {
         let lines = Lines::new(log.map(|file| create_log(name, file)).transpose()?);
-        // Own process group: Ctrl-C in a terminal goes to the whole group, but children stop in our order.
+        // Own process group: Ctrl-C in a terminal goes to the whole group, but children stop in our
+        // order.
         command
             .process_group(0)
             .stdin(Stdio::null())

@@ -1,4 +1,5 @@
-//! A private Redis server on a free loopback port. It keeps nothing: Redis carries hints, Postgres the truth.
+//! A private Redis server on a free loopback port. It keeps nothing: Redis carries hints, Postgres
+//! the truth.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -64,8 +65,8 @@ pub struct Redis {
     log: Option<PathBuf>,
     port: u16,
     running: Mutex<Option<Arc<Process>>>,
-    /// Declared last: removed after the server has ended.
-    _temporary: Option<TemporaryFolder>,
+    /// Held, not read. Declared last: removed after the server has ended.
+    temporary_folder: Option<TemporaryFolder>,
 }
 
 impl Redis {
@@ -83,7 +84,7 @@ impl Redis {
             log: log.map(Path::to_owned),
             port: 0,
             running: Mutex::new(None),
-            _temporary: None,
+            temporary_folder: None,
         };
         redis.prepare().map_err(|source| RedisError::Folder {
             path: folder.to_owned(),
@@ -108,7 +109,7 @@ impl Redis {
             source,
         })?;
         let mut redis = Self::start(&temporary.path().join("redis"), &account, None).await?;
-        redis._temporary = Some(temporary);
+        redis.temporary_folder = Some(temporary);
         Ok(redis)
     }
 

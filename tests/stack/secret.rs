@@ -25,13 +25,15 @@ pub fn random_deposit_address() -> String {
     bs58::encode(rand::random::<[u8; 32]>()).into_string()
 }
 
-/// A secret that follows from another one, for a named purpose: whoever knows the first need not be told the second.
+/// A secret that follows from another one, for a named purpose: whoever knows the first need not be
+/// told the second.
 #[must_use]
 pub fn derived_token(secret: &str, purpose: &str) -> String {
     hex::encode(Sha256::digest(format!("{purpose}\n{secret}")))
 }
 
-/// Writes a file that only its owner may read, in place of one that may be there. Readers never see half of it.
+/// Writes a file that only its owner may read, in place of one that may be there. Readers never see
+/// half of it.
 pub fn write_private(file: &Path, content: &str) -> io::Result<()> {
     let draft = file.with_extension("new");
     match fs::remove_file(&draft) {

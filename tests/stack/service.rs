@@ -145,7 +145,8 @@ impl Service {
         self.killed.load(Ordering::SeqCst)
     }
 
-    /// Asks it to stop (SIGTERM) and waits, for a bounded time. Asking again returns the same answer.
+    /// Asks it to stop (SIGTERM) and waits, for a bounded time. Asking again returns the same
+    /// answer.
     pub async fn terminate(&self) -> Result<ExitStatus, ServiceError> {
         if let Some(status) = self.process.exited() {
             return Ok(status);

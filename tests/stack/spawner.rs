@@ -1,7 +1,8 @@
 //! The one thread that starts every child process.
 //!
-//! Linux sends a child its parent-death signal when the *thread* that started it ends. Runtime threads come and go
-//! (each `#[tokio::test]` has its own), so children are started from a thread that lives as long as the process.
+//! Linux sends a child its parent-death signal when the *thread* that started it ends. Runtime
+//! threads come and go (each `#[tokio::test]` has its own), so children are started from a thread
+//! that lives as long as the process.
 
 use std::io;
 use std::process::{Child, Command};

@@ -1,4 +1,5 @@
-//! Folders of throw-away servers, removed when dropped, or by a later run when their owner was killed.
+//! Folders of throw-away servers, removed when dropped, or by a later run when their owner was
+//! killed.
 
 use std::fs::{self, File};
 use std::io;

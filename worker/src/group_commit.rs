@@ -45,12 +45,19 @@ pub struct GroupCommit {
 
 impl GroupCommit {
     /// Starts the shards; the future ends once they have settled everything after the last clone is gone.
-    pub fn spawn(pool: &PgPool, publisher: &Publisher, config: &WorkerConfig) -> (Self, impl Future<Output = ()> + use<>) {
+    pub fn spawn(
+        pool: &PgPool,
+        publisher: &Publisher,
+        config: &WorkerConfig,
+    ) -> (Self, impl Future<Output = ()> + use<>) {
         let mut shards = Vec::new();
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
         for _ in 0..config.pay_shards {
             let (sender, receiver) = mpsc::channel(config.pay_concurrency);
-            let shard = Shard { pool: pool.clone(), publisher: publisher.clone() };
+            let shard = Shard {
+                pool: pool.clone(),
+                publisher: publisher.clone(),
+            };
             tasks.push(tokio::spawn(shard.run(receiver, config.pay_batch_max)));
             shards.push(sender);
         }
@@ -61,15 +68,27 @@ impl GroupCommit {
                 }
             }
         };
-        (Self { shards, hasher: RandomState::new() }, ended)
+        (
+            Self {
+                shards,
+                hasher: RandomState::new(),
+            },
+            ended,
+        )
     }
 
     /// Settles one request together with whatever else is waiting.
     pub async fn settle(&self, job: PayJob, trace: TraceId) -> Result<PayOutcome, CommitError> {
         let hash = usize::try_from(self.hasher.hash_one(job.user_id) % 1024).unwrap_or(0);
-        let shard = self.shards.get(hash % self.shards.len()).ok_or(CommitError::Stopped)?;
+        let shard = self
+            .shards
+            .get(hash % self.shards.len())
+            .ok_or(CommitError::Stopped)?;
         let (answer, answered) = oneshot::channel();
-        shard.send(Request { job, trace, answer }).await.map_err(|_| CommitError::Stopped)?;
+        shard
+            .send(Request { job, trace, answer })
+            .await
+            .map_err(|_| CommitError::Stopped)?;
         answered.await.map_err(|_| CommitError::Stopped)?
     }
 }
@@ -83,16 +102,18 @@ impl Shard {
     async fn run(self, mut receiver: mpsc::Receiver<Request>, batch_max: usize) {
         let mut batch = Vec::with_capacity(batch_max);
         while receiver.recv_many(&mut batch, batch_max).await > 0 {
-            metrics::histogram!("quittance_commit_batch_size").record(f64::from(
-                u32::try_from(batch.len()).unwrap_or(u32::MAX),
-            ));
+            metrics::histogram!("quittance_commit_batch_size")
+                .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             self.commit(&mut batch).await;
         }
     }
 
     /// Settles a batch; when the database refuses it, each request alone, so that only the guilty one fails.
     async fn commit(&self, batch: &mut Vec<Request>) {
-        let requests: Vec<_> = batch.iter().map(|request| (request.job.clone(), request.trace.clone())).collect();
+        let requests: Vec<_> = batch
+            .iter()
+            .map(|request| (request.job.clone(), request.trace.clone()))
+            .collect();
         match self.settle(&requests).await {
             Ok(outcomes) => {
                 for (request, outcome) in batch.drain(..).zip(outcomes) {
@@ -124,7 +145,10 @@ impl Shard {
     }
 
     /// One transaction. Its events go out before the answers do, and neither waits for the other.
-    async fn settle(&self, requests: &[(PayJob, TraceId)]) -> Result<Vec<PayOutcome>, SettlementError> {
+    async fn settle(
+        &self,
+        requests: &[(PayJob, TraceId)],
+    ) -> Result<Vec<PayOutcome>, SettlementError> {
         let started = std::time::Instant::now();
         let settled = settle_from_balance(&self.pool, requests).await?;
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());

@@ -89,5 +89,9 @@ async fn audit() -> Result<ExitCode, Failure> {
     let pool = db::pool(&Config::load(Process::Command)?.database, "quittance-audit")?;
     let audit = ledger::audit(&pool).await?;
     println!("{}", serde_json::to_string_pretty(&audit)?);
-    Ok(if audit.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if audit.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -17,7 +17,11 @@ pub struct Pauses {
 impl Pauses {
     /// Whether this queue is paused.
     pub fn of(&self, queue: Queue) -> watch::Receiver<bool> {
-        let flag = self.flags.iter().find(|(known, _)| *known == queue).map(|(_, flag)| flag);
+        let flag = self
+            .flags
+            .iter()
+            .find(|(known, _)| *known == queue)
+            .map(|(_, flag)| flag);
         flag.unwrap_or(&self.never.1).clone()
     }
 }
@@ -38,7 +42,10 @@ pub fn follow(pool: PgPool, config: &WorkerConfig, shutdown: Shutdown) -> Pauses
                 _ = ticks.tick() => {}
                 () = shutdown.wait() => return,
             }
-            match sqlx::query_scalar!("select queue from paused_queues").fetch_all(&pool).await {
+            match sqlx::query_scalar!("select queue from paused_queues")
+                .fetch_all(&pool)
+                .await
+            {
                 Ok(paused) => {
                     for (queue, switch) in &switches {
                         let now = paused.iter().any(|name| name == queue.name());
@@ -49,5 +56,8 @@ pub fn follow(pool: PgPool, config: &WorkerConfig, shutdown: Shutdown) -> Pauses
             }
         }
     });
-    Pauses { flags, never: watch::channel(false) }
+    Pauses {
+        flags,
+        never: watch::channel(false),
+    }
 }

@@ -49,7 +49,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
     type Reply: Serialize + Send;
 
     /// Does the job.
-    fn handle(&self, job: Self::Job, trace: TraceId) -> impl Future<Output = Outcome<Self::Reply>> + Send;
+    fn handle(
+        &self,
+        job: Self::Job,
+        trace: TraceId,
+    ) -> impl Future<Output = Outcome<Self::Reply>> + Send;
 
     /// The longest it may take.
     fn timeout(config: &Config) -> Duration;
@@ -79,7 +83,15 @@ pub async fn run<H: Handler>(
     shutdown: &Shutdown,
 ) -> Result<(), RegistryError> {
     let reclaim = Duration::from_millis(config.sweep.sweep_reclaim_interval_ms);
-    let source = Source::connect(&config.redis, queue, &config.queue, reclaim, paused, shutdown.watch()).await?;
+    let source = Source::connect(
+        &config.redis,
+        queue,
+        &config.queue,
+        reclaim,
+        paused,
+        shutdown.watch(),
+    )
+    .await?;
     let context = Context {
         queue,
         handler,
@@ -94,8 +106,12 @@ pub async fn run<H: Handler>(
         let _ = drained.send(());
         None
     });
-    let deliveries =
-        source.deliveries().map(Some).chain(dry).filter_map(async |delivery| delivery.map(Ok::<_, Infallible>)).boxed();
+    let deliveries = source
+        .deliveries()
+        .map(Some)
+        .chain(dry)
+        .filter_map(async |delivery| delivery.map(Ok::<_, Infallible>))
+        .boxed();
     let mut is_drained = Some(is_drained);
     WorkerBuilder::new(queue.name())
         .backend(deliveries)
@@ -118,26 +134,43 @@ pub async fn run<H: Handler>(
 /// Handles one delivery from decoding to acknowledgement.
 async fn deliver<H: Handler>(delivery: Delivery, context: Data<Context<H>>) {
     if delivery.deliveries > context.deliveries_max {
-        let reason = format!("delivered more than {} times without an outcome", context.deliveries_max);
+        let reason = format!(
+            "delivered more than {} times without an outcome",
+            context.deliveries_max
+        );
         return park_and_finish(&context, &delivery, &reason).await;
     }
     let envelope = match Envelope::<H::Job>::decode(&delivery.payload) {
         Ok(envelope) => envelope,
         Err(error) => return park_and_finish(&context, &delivery, &error.to_string()).await,
     };
-    let span = tracing::info_span!("job", queue = context.queue.name(), trace_id = %envelope.trace_id);
+    let span =
+        tracing::info_span!("job", queue = context.queue.name(), trace_id = %envelope.trace_id);
     work(&context, delivery, envelope).instrument(span).await;
 }
 
 async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: Envelope<H::Job>) {
     let started = std::time::Instant::now();
-    let Envelope { id, reply_to, trace_id, job, .. } = envelope;
+    let Envelope {
+        id,
+        reply_to,
+        trace_id,
+        job,
+        ..
+    } = envelope;
     let job = AssertUnwindSafe(context.handler.handle(job, trace_id)).catch_unwind();
     let (label, finish) = match tokio::time::timeout(context.timeout, job).await {
         Ok(Ok(Outcome::Done(outcome))) => match serde_json::to_string(&Reply { id, outcome }) {
             Ok(reply) => {
                 let entry_id = delivery.entry_id;
-                ("done", Some(Finish { entry_id, reply: Some((reply_to, reply)), succeeded: true }))
+                (
+                    "done",
+                    Some(Finish {
+                        entry_id,
+                        reply: Some((reply_to, reply)),
+                        succeeded: true,
+                    }),
+                )
             }
             Err(error) => {
                 log_failure("a reply cannot be encoded", &error);
@@ -150,7 +183,11 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
             ("parked", None)
         }
         Ok(Err(panic)) => {
-            tracing::error!(panic = panic_text(&*panic), deliveries = delivery.deliveries, "the job panicked");
+            tracing::error!(
+                panic = panic_text(&*panic),
+                deliveries = delivery.deliveries,
+                "the job panicked"
+            );
             ("panicked", None)
         }
         Err(_) => {
@@ -160,7 +197,8 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
     };
     let queue = context.queue.name();
     metrics::counter!("quittance_jobs_total", "queue" => queue, "outcome" => label).increment(1);
-    metrics::histogram!("quittance_job_duration_seconds", "queue" => queue).record(started.elapsed());
+    metrics::histogram!("quittance_job_duration_seconds", "queue" => queue)
+        .record(started.elapsed());
     if let Some(finish) = finish {
         context.finisher.finish(finish).await;
     }
@@ -170,10 +208,23 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
 async fn park_and_finish<H: Handler>(context: &Context<H>, delivery: &Delivery, reason: &str) {
     match park(&context.pool, context.queue, delivery, reason).await {
         Ok(()) => {
-            tracing::error!(queue = context.queue.name(), entry_id = delivery.entry_id, reason, "job parked");
-            metrics::counter!("quittance_jobs_parked_total", "queue" => context.queue.name()).increment(1);
+            tracing::error!(
+                queue = context.queue.name(),
+                entry_id = delivery.entry_id,
+                reason,
+                "job parked"
+            );
+            metrics::counter!("quittance_jobs_parked_total", "queue" => context.queue.name())
+                .increment(1);
             let entry_id = delivery.entry_id.clone();
-            context.finisher.finish(Finish { entry_id, reply: None, succeeded: false }).await;
+            context
+                .finisher
+                .finish(Finish {
+                    entry_id,
+                    reply: None,
+                    succeeded: false,
+                })
+                .await;
         }
         Err(error) => log_failure("a job cannot be parked", &error),
     }

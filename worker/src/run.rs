@@ -38,7 +38,9 @@ pub enum RunError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// What was held could not be finished in time.
-    #[error("not finished within QUITTANCE_SHUTDOWN_TIMEOUT_MS; unfinished jobs will be delivered again")]
+    #[error(
+        "not finished within QUITTANCE_SHUTDOWN_TIMEOUT_MS; unfinished jobs will be delivered again"
+    )]
     ShutdownTimeout,
 }
 
@@ -52,8 +54,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let listener = TcpListener::bind(config.worker.worker_listen).await?;
     tracing::info!(address = %listener.local_addr()?, service = "worker", "listening");
-    let readiness = Readiness { pool: pool.clone(), redis: redis.clone(), shutdown: shutdown.clone() };
-    let probes = serve_probes(listener, telemetry::probes(metrics, readiness), shutdown.clone());
+    let readiness = Readiness {
+        pool: pool.clone(),
+        redis: redis.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let probes = serve_probes(
+        listener,
+        telemetry::probes(metrics, readiness),
+        shutdown.clone(),
+    );
 
     let prefix = config.redis.redis_prefix.clone();
     let (publisher, publishing) = Publisher::spawn(redis.clone(), prefix.clone(), pool.clone());
@@ -80,7 +90,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         let _ = probes.await;
     };
     let bound = Duration::from_millis(config.process.shutdown_timeout_ms);
-    timeout(bound, finish).await.map_err(|_| RunError::ShutdownTimeout)?;
+    timeout(bound, finish)
+        .await
+        .map_err(|_| RunError::ShutdownTimeout)?;
     pool.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -90,13 +102,21 @@ async fn connect(config: &Config) -> Result<ConnectionManager, redis::RedisError
     let settings = ConnectionManagerConfig::new()
         .set_response_timeout(Some(config.redis.timeout()))
         .set_connection_timeout(Some(config.redis.timeout()));
-    ConnectionManager::new_with_config(redis::Client::open(config.redis.redis_url())?, settings).await
+    ConnectionManager::new_with_config(redis::Client::open(config.redis.redis_url())?, settings)
+        .await
 }
 
-fn serve_probes(listener: TcpListener, router: Router, shutdown: Shutdown) -> tokio::task::JoinHandle<()> {
+fn serve_probes(
+    listener: TcpListener,
+    router: Router,
+    shutdown: Shutdown,
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(stop)
+            .await
+        {
             telemetry::log_failure("the health server failed", &error);
         }
     })
@@ -112,6 +132,15 @@ async fn work_queues(
     shutdown: &Shutdown,
 ) -> Result<(), RunError> {
     let pay = Pay::new(group_commit);
-    registry::run(config, pool, Queue::Pay, pay, finisher, pauses.of(Queue::Pay), shutdown).await?;
+    registry::run(
+        config,
+        pool,
+        Queue::Pay,
+        pay,
+        finisher,
+        pauses.of(Queue::Pay),
+        shutdown,
+    )
+    .await?;
     Ok(())
 }

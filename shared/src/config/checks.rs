@@ -30,11 +30,18 @@ pub(super) fn check(process: Process, config: &Config) -> Result<(), ConfigError
 }
 
 fn rule(setting: &str, rule: impl Into<String>) -> ConfigError {
-    ConfigError::Rule { variable: variable_of(setting), rule: rule.into() }
+    ConfigError::Rule {
+        variable: variable_of(setting),
+        rule: rule.into(),
+    }
 }
 
 fn require(holds: bool, setting: &str, words: impl Into<String>) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(rule(setting, words)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(rule(setting, words))
+    }
 }
 
 fn check_required(process: Process, config: &Config) -> Result<(), ConfigError> {
@@ -44,7 +51,8 @@ fn check_required(process: Process, config: &Config) -> Result<(), ConfigError> 
         "is required: set it to postgres://user:password@host:5432/database",
     )?;
     require(
-        config.redis.redis_url().starts_with("redis://") || config.redis.redis_url().starts_with("rediss://"),
+        config.redis.redis_url().starts_with("redis://")
+            || config.redis.redis_url().starts_with("rediss://"),
         "redis_url",
         "must look like redis://host:6379",
     )?;
@@ -52,7 +60,9 @@ fn check_required(process: Process, config: &Config) -> Result<(), ConfigError> 
         process != Process::Api
             || config.api.operator_token.expose_secret().len() >= OPERATOR_TOKEN_LENGTH_MIN,
         "operator_token",
-        format!("is required, at least {OPERATOR_TOKEN_LENGTH_MIN} characters; `openssl rand -hex 32` makes one"),
+        format!(
+            "is required, at least {OPERATOR_TOKEN_LENGTH_MIN} characters; `openssl rand -hex 32` makes one"
+        ),
     )?;
     let prefix = &config.redis.redis_prefix;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -64,13 +74,27 @@ fn check_required(process: Process, config: &Config) -> Result<(), ConfigError> 
 }
 
 fn check_positive(config: &Config) -> Result<(), ConfigError> {
-    let (api, queue, worker, stream, sweep) =
-        (&config.api, &config.queue, &config.worker, &config.stream, &config.sweep);
+    let (api, queue, worker, stream, sweep) = (
+        &config.api,
+        &config.queue,
+        &config.worker,
+        &config.stream,
+        &config.sweep,
+    );
     let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let positive = [
-        ("db_connections_max", u64::from(config.database.db_connections_max)),
-        ("db_acquire_timeout_ms", config.database.db_acquire_timeout_ms),
-        ("db_statement_timeout_ms", config.database.db_statement_timeout_ms),
+        (
+            "db_connections_max",
+            u64::from(config.database.db_connections_max),
+        ),
+        (
+            "db_acquire_timeout_ms",
+            config.database.db_acquire_timeout_ms,
+        ),
+        (
+            "db_statement_timeout_ms",
+            config.database.db_statement_timeout_ms,
+        ),
         ("db_lock_timeout_ms", config.database.db_lock_timeout_ms),
         ("redis_timeout_ms", config.redis.redis_timeout_ms),
         ("shutdown_timeout_ms", config.process.shutdown_timeout_ms),
@@ -97,49 +121,88 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
         ("sweep_expiry_interval_ms", sweep.sweep_expiry_interval_ms),
         ("sweep_outbox_interval_ms", sweep.sweep_outbox_interval_ms),
         ("sweep_reclaim_interval_ms", sweep.sweep_reclaim_interval_ms),
-        ("sweep_retention_interval_ms", sweep.sweep_retention_interval_ms),
-        ("retention_events_days", u64::from(sweep.retention_events_days)),
+        (
+            "sweep_retention_interval_ms",
+            sweep.sweep_retention_interval_ms,
+        ),
+        (
+            "retention_events_days",
+            u64::from(sweep.retention_events_days),
+        ),
     ];
-    positive.iter().try_for_each(|(setting, value)| require(*value > 0, setting, "must be more than 0"))
+    positive
+        .iter()
+        .try_for_each(|(setting, value)| require(*value > 0, setting, "must be more than 0"))
 }
 
 fn check_pairs(config: &Config) -> Result<(), ConfigError> {
     let (api, database) = (&config.api, &config.database);
     let below = [
-        ("db_lock_timeout_ms", database.db_lock_timeout_ms, "db_statement_timeout_ms", database.db_statement_timeout_ms + 1),
+        (
+            "db_lock_timeout_ms",
+            database.db_lock_timeout_ms,
+            "db_statement_timeout_ms",
+            database.db_statement_timeout_ms + 1,
+        ),
         (
             "pay_handler_timeout_ms",
             config.worker.pay_handler_timeout_ms,
             "queue_visibility_timeout_ms",
             config.queue.queue_visibility_timeout_ms,
         ),
-        ("pay_wait_timeout_ms", api.pay_wait_timeout_ms, "api_request_timeout_ms", api.api_request_timeout_ms),
-        ("pay_resend_ms", api.pay_resend_ms, "pay_wait_timeout_ms", api.pay_wait_timeout_ms),
+        (
+            "pay_wait_timeout_ms",
+            api.pay_wait_timeout_ms,
+            "api_request_timeout_ms",
+            api.api_request_timeout_ms,
+        ),
+        (
+            "pay_resend_ms",
+            api.pay_resend_ms,
+            "pay_wait_timeout_ms",
+            api.pay_wait_timeout_ms,
+        ),
         (
             "pay_handler_timeout_ms",
             config.worker.pay_handler_timeout_ms,
             "shutdown_timeout_ms",
             config.process.shutdown_timeout_ms,
         ),
-        ("pay_wait_timeout_ms", api.pay_wait_timeout_ms, "shutdown_timeout_ms", config.process.shutdown_timeout_ms),
+        (
+            "pay_wait_timeout_ms",
+            api.pay_wait_timeout_ms,
+            "shutdown_timeout_ms",
+            config.process.shutdown_timeout_ms,
+        ),
     ];
     for (small, value, large, limit) in below {
-        require(value < limit, small, format!("must be less than {}", variable_of(large)))?;
+        require(
+            value < limit,
+            small,
+            format!("must be less than {}", variable_of(large)),
+        )?;
     }
     require(
-        u64::try_from(config.queue.queue_block_ms).is_ok_and(|block| block < config.redis.redis_timeout_ms),
+        u64::try_from(config.queue.queue_block_ms)
+            .is_ok_and(|block| block < config.redis.redis_timeout_ms),
         "queue_block_ms",
         format!("must be less than {}", variable_of("redis_timeout_ms")),
     )?;
     require(
         api.session_cache_ms <= SESSION_CACHE_MS_MAX,
         "session_cache_ms",
-        format!("must be at most {SESSION_CACHE_MS_MAX}, so that a revocation is felt within a second"),
+        format!(
+            "must be at most {SESSION_CACHE_MS_MAX}, so that a revocation is felt within a second"
+        ),
     )?;
     require(
-        api.rate_per_user_per_second == 0 || api.rate_per_user_burst >= api.rate_per_user_per_second,
+        api.rate_per_user_per_second == 0
+            || api.rate_per_user_burst >= api.rate_per_user_per_second,
         "rate_per_user_burst",
-        format!("must be at least {}", variable_of("rate_per_user_per_second")),
+        format!(
+            "must be at least {}",
+            variable_of("rate_per_user_per_second")
+        ),
     )?;
     require(
         api.api_header_bytes_max >= 8192,
@@ -173,15 +236,30 @@ fn check_billing(config: &Config) -> Result<(), ConfigError> {
         "topup_max_micro",
         format!("must be between 1 and {AMOUNT_MAX}"),
     )?;
-    require(billing.invoices_pending_max > 0, "invoices_pending_max", "must be more than 0")?;
-    let is_key = |text: &str| bs58::decode(text).into_vec().is_ok_and(|bytes| bytes.len() == 32);
+    require(
+        billing.invoices_pending_max > 0,
+        "invoices_pending_max",
+        "must be more than 0",
+    )?;
+    let is_key = |text: &str| {
+        bs58::decode(text)
+            .into_vec()
+            .is_ok_and(|bytes| bytes.len() == 32)
+    };
     require(
         billing.solana_deposit_address.is_empty() || is_key(&billing.solana_deposit_address),
         "solana_deposit_address",
         "must be a Solana address (base58 of 32 bytes), or empty",
     )?;
-    for (setting, mint) in [("usdc_mint", &billing.usdc_mint), ("usdt_mint", &billing.usdt_mint)] {
-        require(is_key(mint), setting, "must be a mint's address (base58 of 32 bytes)")?;
+    for (setting, mint) in [
+        ("usdc_mint", &billing.usdc_mint),
+        ("usdt_mint", &billing.usdt_mint),
+    ] {
+        require(
+            is_key(mint),
+            setting,
+            "must be a mint's address (base58 of 32 bytes)",
+        )?;
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 
 pub use checks::Process;
 pub use sections::{
-    ApiConfig, BillingConfig, DatabaseConfig, ProcessConfig, QueueConfig, RedisConfig, StreamConfig, SweepConfig,
-    WorkerConfig,
+    ApiConfig, BillingConfig, DatabaseConfig, ProcessConfig, QueueConfig, RedisConfig,
+    StreamConfig, SweepConfig, WorkerConfig,
 };
 
 /// Every setting with its default, as documented for operators.
@@ -90,8 +90,12 @@ pub struct Config {
 impl Config {
     /// Reads the environment of this process and checks everything that `process` needs.
     pub fn load(process: Process) -> Result<Self, ConfigError> {
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
+        });
         Self::from_variables(process, variables)
     }
 
@@ -100,16 +104,23 @@ impl Config {
         process: Process,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut settings: Table = DEFAULTS.parse().map_err(|e| ConfigError::Shape(format!("{e}")))?;
+        let mut settings: Table = DEFAULTS
+            .parse()
+            .map_err(|e| ConfigError::Shape(format!("{e}")))?;
         for (variable, value) in variables {
             if let Some(name) = setting_name(&variable) {
                 let Some(slot) = settings.get_mut(&name) else {
-                    return Err(ConfigError::Unknown { hint: hint(&name), variable });
+                    return Err(ConfigError::Unknown {
+                        hint: hint(&name),
+                        variable,
+                    });
                 };
                 *slot = parse_like(slot, variable, value.trim())?;
             }
         }
-        let config: Self = settings.try_into().map_err(|e| ConfigError::Shape(format!("{e}")))?;
+        let config: Self = settings
+            .try_into()
+            .map_err(|e| ConfigError::Shape(format!("{e}")))?;
         checks::check(process, &config)?;
         Ok(config)
     }
@@ -122,14 +133,19 @@ fn setting_name(variable: &str) -> Option<String> {
         return Some(lower);
     }
     let name = variable.strip_prefix(PREFIX)?;
-    let excepted = NOT_SETTINGS.contains(&name) || NOT_SETTINGS_PREFIXES.iter().any(|p| name.starts_with(p));
+    let excepted =
+        NOT_SETTINGS.contains(&name) || NOT_SETTINGS_PREFIXES.iter().any(|p| name.starts_with(p));
     (!excepted).then(|| name.to_ascii_lowercase())
 }
 
 /// The variable that sets a setting.
 fn variable_of(setting: &str) -> String {
     let upper = setting.to_ascii_uppercase();
-    if UNPREFIXED.contains(&setting) { upper } else { format!("{PREFIX}{upper}") }
+    if UNPREFIXED.contains(&setting) {
+        upper
+    } else {
+        format!("{PREFIX}{upper}")
+    }
 }
 
 /// Reads a value by the type of the setting's default.
@@ -137,12 +153,18 @@ fn parse_like(default: &Value, variable: String, value: &str) -> Result<Value, C
     match default {
         Value::Integer(_) => match value.parse::<i64>() {
             Ok(number) if number >= 0 => Ok(Value::Integer(number)),
-            _ => Err(ConfigError::Type { variable, expected: "a whole number, 0 or more" }),
+            _ => Err(ConfigError::Type {
+                variable,
+                expected: "a whole number, 0 or more",
+            }),
         },
         Value::Boolean(_) => match value {
             "true" | "1" => Ok(Value::Boolean(true)),
             "false" | "0" => Ok(Value::Boolean(false)),
-            _ => Err(ConfigError::Type { variable, expected: "true or false" }),
+            _ => Err(ConfigError::Type {
+                variable,
+                expected: "true or false",
+            }),
         },
         _ => Ok(Value::String(value.to_owned())),
     }
@@ -150,7 +172,13 @@ fn parse_like(default: &Value, variable: String, value: &str) -> Result<Value, C
 
 /// A known setting that shares the longest start with the unknown one.
 fn hint(name: &str) -> String {
-    let shared = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let shared = |known: &str| {
+        known
+            .bytes()
+            .zip(name.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
     DEFAULTS
         .lines()
         .filter_map(|line| line.split_once(" = ").map(|(known, _)| known))

@@ -1,6 +1,9 @@
 //! The settings as typed sections. Names and units are those of `default.toml`, which documents them.
 
-#![expect(missing_docs, reason = "default.toml is the documentation of every field, once")]
+#![expect(
+    missing_docs,
+    reason = "default.toml is the documentation of every field, once"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -85,7 +88,10 @@ pub struct ApiConfig {
 impl ApiConfig {
     /// The origins, besides the api's own, whose pages may call with cookies.
     pub fn allowed_origins(&self) -> impl Iterator<Item = &str> {
-        self.allowed_origins.split(',').map(str::trim).filter(|origin| !origin.is_empty())
+        self.allowed_origins
+            .split(',')
+            .map(str::trim)
+            .filter(|origin| !origin.is_empty())
     }
 }
 

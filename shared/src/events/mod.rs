@@ -9,7 +9,7 @@ mod publisher;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use publisher::{Publisher, PublishError, publish};
+pub use publisher::{PublishError, Publisher, publish};
 
 use crate::ids::{InvoiceId, TraceId, UserId};
 
@@ -70,6 +70,9 @@ impl Publication {
         messages: Option<Vec<String>>,
     ) -> Option<Self> {
         let events = topics?.into_iter().zip(messages?).collect();
-        Some(Self { batch_id: batch_id?, events })
+        Some(Self {
+            batch_id: batch_id?,
+            events,
+        })
     }
 }

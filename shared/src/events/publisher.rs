@@ -33,7 +33,10 @@ impl Publisher {
     #[must_use]
     pub fn spawn(redis: ConnectionManager, prefix: String, pool: PgPool) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { sender }, tokio::spawn(run(redis, prefix, pool, receiver)))
+        (
+            Self { sender },
+            tokio::spawn(run(redis, prefix, pool, receiver)),
+        )
     }
 
     /// Publishes soon. Never waits: what does not fit is left to the sweep.
@@ -71,7 +74,12 @@ pub async fn publish(
         pipeline.publish(channel(prefix, topic), message).ignore();
     }
     pipeline.query_async::<()>(redis).await?;
-    let batches: Vec<i64> = batch.iter().map(|publication| publication.batch_id).collect();
-    sqlx::query!("select mark_published($1)", &batches).execute(pool).await?;
+    let batches: Vec<i64> = batch
+        .iter()
+        .map(|publication| publication.batch_id)
+        .collect();
+    sqlx::query!("select mark_published($1)", &batches)
+        .execute(pool)
+        .await?;
     Ok(())
 }

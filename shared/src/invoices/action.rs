@@ -21,7 +21,9 @@ impl Plan {
     /// The plan of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Starter, Self::Growth, Self::Scale].into_iter().find(|plan| plan.name() == name)
+        [Self::Starter, Self::Growth, Self::Scale]
+            .into_iter()
+            .find(|plan| plan.name() == name)
     }
 
     /// Its name on the wire and in the database.
@@ -73,7 +75,11 @@ pub enum ActionError {
 
 impl BillAction {
     /// Checks the parts of an action. Plan and months of a top-up are ignored (contract §2.2).
-    pub fn from_parts(kind: &str, plan: Option<&str>, months: Option<i64>) -> Result<Self, ActionError> {
+    pub fn from_parts(
+        kind: &str,
+        plan: Option<&str>,
+        months: Option<i64>,
+    ) -> Result<Self, ActionError> {
         if kind == "topup" {
             return Ok(Self::Topup);
         }
@@ -87,7 +93,11 @@ impl BillAction {
             .and_then(|months| i16::try_from(months).ok())
             .filter(|months| MONTHS.contains(months))
             .ok_or(ActionError::Months)?;
-        Ok(if purchase { Self::SubscriptionPurchase { plan, months } } else { Self::SubscriptionRenew { plan, months } })
+        Ok(if purchase {
+            Self::SubscriptionPurchase { plan, months }
+        } else {
+            Self::SubscriptionRenew { plan, months }
+        })
     }
 
     /// Its type on the wire and in the database.
@@ -104,7 +114,8 @@ impl BillAction {
     #[must_use]
     pub fn subscription(self) -> Option<(Plan, i16)> {
         match self {
-            Self::SubscriptionPurchase { plan, months } | Self::SubscriptionRenew { plan, months } => Some((plan, months)),
+            Self::SubscriptionPurchase { plan, months }
+            | Self::SubscriptionRenew { plan, months } => Some((plan, months)),
             Self::Topup => None,
         }
     }
@@ -121,17 +132,42 @@ mod tests {
             (("topup", Some("starter"), Some(3)), Ok(BillAction::Topup)),
             (
                 ("subscription_renew", Some("scale"), Some(12)),
-                Ok(BillAction::SubscriptionRenew { plan: Plan::Scale, months: 12 }),
+                Ok(BillAction::SubscriptionRenew {
+                    plan: Plan::Scale,
+                    months: 12,
+                }),
             ),
-            (("subscription", Some("scale"), Some(12)), Err(ActionError::Type)),
-            (("subscription_purchase", None, Some(1)), Err(ActionError::Plan)),
-            (("subscription_purchase", Some("Starter"), Some(1)), Err(ActionError::Plan)),
-            (("subscription_purchase", Some("starter"), None), Err(ActionError::Months)),
-            (("subscription_purchase", Some("starter"), Some(2)), Err(ActionError::Months)),
-            (("subscription_purchase", Some("starter"), Some(65537)), Err(ActionError::Months)),
+            (
+                ("subscription", Some("scale"), Some(12)),
+                Err(ActionError::Type),
+            ),
+            (
+                ("subscription_purchase", None, Some(1)),
+                Err(ActionError::Plan),
+            ),
+            (
+                ("subscription_purchase", Some("Starter"), Some(1)),
+                Err(ActionError::Plan),
+            ),
+            (
+                ("subscription_purchase", Some("starter"), None),
+                Err(ActionError::Months),
+            ),
+            (
+                ("subscription_purchase", Some("starter"), Some(2)),
+                Err(ActionError::Months),
+            ),
+            (
+                ("subscription_purchase", Some("starter"), Some(65537)),
+                Err(ActionError::Months),
+            ),
         ];
         for ((kind, plan, months), expected) in cases {
-            assert_eq!(BillAction::from_parts(kind, plan, months), expected, "{kind} {plan:?} {months:?}");
+            assert_eq!(
+                BillAction::from_parts(kind, plan, months),
+                expected,
+                "{kind} {plan:?} {months:?}"
+            );
         }
     }
 }

@@ -68,19 +68,30 @@ impl From<sqlx::Error> for CreateError {
 }
 
 /// Creates an invoice, or finds the one this request made before.
-pub async fn create(pool: &PgPool, new: NewInvoice, pending_max: i64) -> Result<Created, CreateError> {
+pub async fn create(
+    pool: &PgPool,
+    new: NewInvoice,
+    pending_max: i64,
+) -> Result<Created, CreateError> {
     let mut transaction = pool.begin().await?;
     // The lock orders this user's creations, so that neither the key nor the cap can be raced.
-    sqlx::query!("select id from users where id = $1 for no key update", new.user_id.0)
-        .fetch_optional(&mut *transaction)
-        .await?
-        .ok_or(CreateError::UnknownUser)?;
+    sqlx::query!(
+        "select id from users where id = $1 for no key update",
+        new.user_id.0
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or(CreateError::UnknownUser)?;
 
     if let Some((request_id, hash)) = &new.request
         && let Some(before) = find_by_request(&mut transaction, new.user_id, request_id).await?
     {
         let same = before.client_request_hash.as_deref() == Some(hash.as_slice());
-        return if same { Ok(Created::Replayed(before)) } else { Err(CreateError::RequestConflict) };
+        return if same {
+            Ok(Created::Replayed(before))
+        } else {
+            Err(CreateError::RequestConflict)
+        };
     }
     if count_pending(&mut transaction, new.user_id, pending_max).await? >= pending_max {
         return Err(CreateError::TooManyPending);
@@ -102,7 +113,11 @@ async fn find_by_request(
 }
 
 /// Counts up to `enough`. The creation time bounds the scan: no index names the status.
-async fn count_pending(connection: &mut PgConnection, user: UserId, enough: i64) -> Result<i64, InvoiceError> {
+async fn count_pending(
+    connection: &mut PgConnection,
+    user: UserId,
+    enough: i64,
+) -> Result<i64, InvoiceError> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from (
                select from invoices
@@ -119,7 +134,11 @@ async fn count_pending(connection: &mut PgConnection, user: UserId, enough: i64)
 
 async fn insert(connection: &mut PgConnection, new: &NewInvoice) -> Result<Invoice, InvoiceError> {
     let (plan, months) = new.action.subscription().unzip();
-    let (request_id, request_hash) = new.request.as_ref().map(|(id, hash)| (id, hash.as_slice())).unzip();
+    let (request_id, request_hash) = new
+        .request
+        .as_ref()
+        .map(|(id, hash)| (id, hash.as_slice()))
+        .unzip();
     // Any 32 bytes serve as a reference: it marks a payment, nobody signs with it.
     let reference = bs58::encode(rand::random::<[u8; 32]>()).into_string();
     let id = InvoiceId::generate();

@@ -38,8 +38,14 @@ pub fn price(config: &BillingConfig, action: BillAction, asked: i64) -> Result<i
         Plan::Scale => config.plan_scale_micro,
     };
     // Cannot overflow: the configuration bounds every price so that twelve months fit.
-    let due = monthly.checked_mul(i64::from(months)).ok_or(PriceError::TooLarge)?;
-    if asked == 0 || asked == due { Ok(due) } else { Err(PriceError::Mismatch) }
+    let due = monthly
+        .checked_mul(i64::from(months))
+        .ok_or(PriceError::TooLarge)?;
+    if asked == 0 || asked == due {
+        Ok(due)
+    } else {
+        Err(PriceError::Mismatch)
+    }
 }
 
 #[cfg(test)]
@@ -49,8 +55,14 @@ mod tests {
     #[test]
     fn subscriptions_have_prices_and_topups_have_amounts() {
         let variables = [("DATABASE_URL".to_owned(), "postgres://q".to_owned())];
-        let config = crate::config::Config::from_variables(crate::config::Process::Command, variables).unwrap().billing;
-        let growth = BillAction::SubscriptionPurchase { plan: Plan::Growth, months: 3 };
+        let config =
+            crate::config::Config::from_variables(crate::config::Process::Command, variables)
+                .unwrap()
+                .billing;
+        let growth = BillAction::SubscriptionPurchase {
+            plan: Plan::Growth,
+            months: 3,
+        };
         let cases = [
             (growth, 0, Ok(597_000_000)),
             (growth, 597_000_000, Ok(597_000_000)),
@@ -59,11 +71,23 @@ mod tests {
             (BillAction::Topup, 0, Err(PriceError::Required)),
             (BillAction::Topup, -5, Err(PriceError::Negative)),
             (BillAction::Topup, 1, Ok(1)),
-            (BillAction::Topup, config.topup_max_micro, Ok(config.topup_max_micro)),
-            (BillAction::Topup, config.topup_max_micro + 1, Err(PriceError::TooLarge)),
+            (
+                BillAction::Topup,
+                config.topup_max_micro,
+                Ok(config.topup_max_micro),
+            ),
+            (
+                BillAction::Topup,
+                config.topup_max_micro + 1,
+                Err(PriceError::TooLarge),
+            ),
         ];
         for (action, asked, expected) in cases {
-            assert_eq!(price(&config, action, asked), expected, "{action:?} {asked}");
+            assert_eq!(
+                price(&config, action, asked),
+                expected,
+                "{action:?} {asked}"
+            );
         }
     }
 }

@@ -19,7 +19,9 @@ impl Channel {
     /// The channel of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::CryptoOnchain, Self::CryptoInapp].into_iter().find(|channel| channel.name() == name)
+        [Self::CryptoOnchain, Self::CryptoInapp]
+            .into_iter()
+            .find(|channel| channel.name() == name)
     }
 
     /// Its name on the wire and in the database.
@@ -95,7 +97,9 @@ impl Rail {
     #[must_use]
     pub fn channels(self) -> &'static [Channel] {
         match self {
-            Self::SolNative | Self::SolSplUsdc | Self::SolSplUsdt => &[Channel::CryptoOnchain, Channel::CryptoInapp],
+            Self::SolNative | Self::SolSplUsdc | Self::SolSplUsdt => {
+                &[Channel::CryptoOnchain, Channel::CryptoInapp]
+            }
             _ => &[Channel::CryptoOnchain],
         }
     }
@@ -140,12 +144,17 @@ impl RailRegistry {
     /// Whether payments on `rail` can be settled here.
     #[must_use]
     pub fn is_enabled(&self, rail: Rail) -> bool {
-        rail.network() == "sol" && !self.deposit_address.is_empty() && (!rail.needs_fx() || self.sol_price_micro.is_some())
+        rail.network() == "sol"
+            && !self.deposit_address.is_empty()
+            && (!rail.needs_fx() || self.sol_price_micro.is_some())
     }
 
     /// The rails to offer.
     pub fn enabled(&self) -> impl Iterator<Item = Rail> {
-        Rail::ALL.iter().copied().filter(|rail| self.is_enabled(*rail))
+        Rail::ALL
+            .iter()
+            .copied()
+            .filter(|rail| self.is_enabled(*rail))
     }
 
     /// The address new invoices are paid to.
@@ -177,8 +186,14 @@ impl RailRegistry {
             Rail::SolSplUsdt => Some(self.usdt_mint.clone()),
             _ => None,
         };
-        let token = mint.as_ref().map(|mint| format!("&spl-token={mint}")).unwrap_or_default();
+        let token = mint
+            .as_ref()
+            .map(|mint| format!("&spl-token={mint}"))
+            .unwrap_or_default();
         let amount = decimal(units, rail.decimals(), 0);
-        Some(PaymentTarget { qr_uri: format!("solana:{address}?amount={amount}{token}&reference={reference}"), mint })
+        Some(PaymentTarget {
+            qr_uri: format!("solana:{address}?amount={amount}{token}&reference={reference}"),
+            mint,
+        })
     }
 }

@@ -23,7 +23,9 @@ impl InvoiceStatus {
     /// The status of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Pending, Self::Paid, Self::Expired, Self::Cancelled].into_iter().find(|status| status.name() == name)
+        [Self::Pending, Self::Paid, Self::Expired, Self::Cancelled]
+            .into_iter()
+            .find(|status| status.name() == name)
     }
 
     /// Its name on the wire and in the database.
@@ -121,11 +123,14 @@ impl TryFrom<Row> for Invoice {
             column,
             value: value.to_owned(),
         };
-        let action = BillAction::from_parts(&row.action, row.plan.as_deref(), row.months.map(i64::from))
-            .map_err(|_| unknown("action", &row.action))?;
+        let action =
+            BillAction::from_parts(&row.action, row.plan.as_deref(), row.months.map(i64::from))
+                .map_err(|_| unknown("action", &row.action))?;
         Ok(Self {
-            status: InvoiceStatus::parse(&row.status).ok_or_else(|| unknown("status", &row.status))?,
-            channel: Channel::parse(&row.channel).ok_or_else(|| unknown("channel", &row.channel))?,
+            status: InvoiceStatus::parse(&row.status)
+                .ok_or_else(|| unknown("status", &row.status))?,
+            channel: Channel::parse(&row.channel)
+                .ok_or_else(|| unknown("channel", &row.channel))?,
             rail: Rail::parse(&row.rail).ok_or_else(|| unknown("rail", &row.rail))?,
             action,
             id: InvoiceId::from_row(row.id),
@@ -149,7 +154,9 @@ impl TryFrom<Row> for Invoice {
 
 /// Reads one invoice, whoever owns it.
 pub async fn find(pool: &PgPool, id: &InvoiceId) -> Result<Option<Invoice>, InvoiceError> {
-    let row = sqlx::query_file_as!(Row, "src/invoices/find.sql", id.as_str()).fetch_optional(pool).await?;
+    let row = sqlx::query_file_as!(Row, "src/invoices/find.sql", id.as_str())
+        .fetch_optional(pool)
+        .await?;
     row.map(Invoice::try_from).transpose()
 }
 
@@ -165,7 +172,11 @@ pub struct ListFilter {
 }
 
 /// A user's invoices, newest first.
-pub async fn list(pool: &PgPool, user: UserId, filter: ListFilter) -> Result<Vec<Invoice>, InvoiceError> {
+pub async fn list(
+    pool: &PgPool,
+    user: UserId,
+    filter: ListFilter,
+) -> Result<Vec<Invoice>, InvoiceError> {
     let rows = sqlx::query_file_as!(
         Row,
         "src/invoices/list.sql",

@@ -30,9 +30,15 @@ pub struct Check {
 
 /// Checks every invariant on one snapshot, so it is exact under load.
 pub async fn audit(pool: &PgPool) -> Result<Audit, LedgerError> {
-    let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
-    sqlx::query(STATEMENT_TIMEOUT).execute(&mut *transaction).await?;
-    let rows = sqlx::query_file!("src/ledger/audit.sql").fetch_all(&mut *transaction).await?;
+    let mut transaction = pool
+        .begin_with("begin isolation level repeatable read read only")
+        .await?;
+    sqlx::query(STATEMENT_TIMEOUT)
+        .execute(&mut *transaction)
+        .await?;
+    let rows = sqlx::query_file!("src/ledger/audit.sql")
+        .fetch_all(&mut *transaction)
+        .await?;
     transaction.rollback().await?;
 
     let checks: Vec<Check> = rows
@@ -46,5 +52,8 @@ pub async fn audit(pool: &PgPool) -> Result<Audit, LedgerError> {
             name: row.name,
         })
         .collect();
-    Ok(Audit { ok: checks.iter().all(|check| check.ok), checks })
+    Ok(Audit {
+        ok: checks.iter().all(|check| check.ok),
+        checks,
+    })
 }

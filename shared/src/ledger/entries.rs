@@ -50,7 +50,10 @@ pub async fn entries(
     let more = entries.len() > usize::from(limit);
     entries.truncate(usize::from(limit));
     let next_cursor = entries.last().filter(|_| more).map(|entry| entry.id);
-    Ok(EntryPage { entries, next_cursor })
+    Ok(EntryPage {
+        entries,
+        next_cursor,
+    })
 }
 
 /// The balance events between two positions, both excluded, as their publishing would have sent them.

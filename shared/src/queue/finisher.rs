@@ -62,11 +62,35 @@ async fn tell(redis: &mut ConnectionManager, keys: &Keys, batch: &[Finish]) -> R
     for (channel, message) in batch.iter().filter_map(|finish| finish.reply.as_ref()) {
         pipeline.publish(channel, message).ignore();
     }
-    let entries: Vec<&str> = batch.iter().map(|finish| finish.entry_id.as_str()).collect();
-    pipeline.cmd("XACK").arg(&keys.stream).arg(GROUP).arg(&entries).ignore();
-    pipeline.cmd("XDEL").arg(&keys.stream).arg(&entries).ignore();
-    pipeline.cmd("HINCRBY").arg(&rate).arg("succeeded").arg(succeeded).ignore();
-    pipeline.cmd("HINCRBY").arg(&rate).arg("failed").arg(batch.len() - succeeded).ignore();
-    pipeline.expire(&rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX)).ignore();
+    let entries: Vec<&str> = batch
+        .iter()
+        .map(|finish| finish.entry_id.as_str())
+        .collect();
+    pipeline
+        .cmd("XACK")
+        .arg(&keys.stream)
+        .arg(GROUP)
+        .arg(&entries)
+        .ignore();
+    pipeline
+        .cmd("XDEL")
+        .arg(&keys.stream)
+        .arg(&entries)
+        .ignore();
+    pipeline
+        .cmd("HINCRBY")
+        .arg(&rate)
+        .arg("succeeded")
+        .arg(succeeded)
+        .ignore();
+    pipeline
+        .cmd("HINCRBY")
+        .arg(&rate)
+        .arg("failed")
+        .arg(batch.len() - succeeded)
+        .ignore();
+    pipeline
+        .expire(&rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX))
+        .ignore();
     pipeline.query_async(redis).await
 }

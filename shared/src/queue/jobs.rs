@@ -38,7 +38,13 @@ pub struct Envelope<J> {
 impl<J: Serialize + DeserializeOwned> Envelope<J> {
     /// Wraps a job in the current version.
     pub fn new(id: u64, reply_to: String, trace_id: TraceId, job: J) -> Self {
-        Self { v: VERSION, id, reply_to, trace_id, job }
+        Self {
+            v: VERSION,
+            id,
+            reply_to,
+            trace_id,
+            job,
+        }
     }
 
     /// The payload of a stream entry.
@@ -49,7 +55,11 @@ impl<J: Serialize + DeserializeOwned> Envelope<J> {
     /// Reads a payload back.
     pub fn decode(payload: &str) -> Result<Self, EnvelopeError> {
         let envelope: Self = serde_json::from_str(payload)?;
-        if envelope.v == VERSION { Ok(envelope) } else { Err(EnvelopeError::Version(envelope.v)) }
+        if envelope.v == VERSION {
+            Ok(envelope)
+        } else {
+            Err(EnvelopeError::Version(envelope.v))
+        }
     }
 }
 
@@ -87,7 +97,13 @@ mod tests {
 
     #[test]
     fn foreign_payloads_are_refused() {
-        for payload in ["", "{}", "null", r#"{"v":1}"#, &PAYLOAD_V1.replace("\"v\":1", "\"v\":2")] {
+        for payload in [
+            "",
+            "{}",
+            "null",
+            r#"{"v":1}"#,
+            &PAYLOAD_V1.replace("\"v\":1", "\"v\":2"),
+        ] {
             assert!(Envelope::<PayJob>::decode(payload).is_err(), "{payload}");
         }
     }

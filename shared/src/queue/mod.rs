@@ -76,7 +76,10 @@ struct Keys {
 impl Keys {
     fn new(prefix: &str, queue: Queue) -> Self {
         let tag = format!("{{{prefix}:{queue}}}");
-        Self { stream: format!("{tag}:jobs"), rate_prefix: format!("{tag}:rate:") }
+        Self {
+            stream: format!("{tag}:jobs"),
+            rate_prefix: format!("{tag}:rate:"),
+        }
     }
 
     /// The counters of the bucket that `unix_seconds` falls into.

@@ -33,7 +33,12 @@ pub struct ParkedJob {
 }
 
 /// Parks a delivery; parking the same entry twice keeps the first record. Written before the entry is acknowledged.
-pub async fn park(pool: &PgPool, queue: Queue, delivery: &Delivery, reason: &str) -> Result<(), ParkingError> {
+pub async fn park(
+    pool: &PgPool,
+    queue: Queue,
+    delivery: &Delivery,
+    reason: &str,
+) -> Result<(), ParkingError> {
     // Postgres text holds no NUL; a payload from a stranger might.
     let payload = delivery.payload.replace('\0', "\u{fffd}");
     sqlx::query!(

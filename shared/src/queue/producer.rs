@@ -38,7 +38,12 @@ impl Producer {
     #[must_use]
     pub fn new(redis: ConnectionManager, prefix: &str, queue: Queue, length_max: u64) -> Self {
         let script = std::sync::Arc::new(Script::new(ENQUEUE));
-        Self { redis, keys: Keys::new(prefix, queue), length_max, script }
+        Self {
+            redis,
+            keys: Keys::new(prefix, queue),
+            length_max,
+            script,
+        }
     }
 
     /// Appends a payload, or says that the queue is full.
@@ -53,6 +58,10 @@ impl Producer {
             .arg(RATE_KEPT_SECONDS)
             .invoke_async(&mut redis)
             .await?;
-        if accepted == 1 { Ok(()) } else { Err(EnqueueError::Full) }
+        if accepted == 1 {
+            Ok(())
+        } else {
+            Err(EnqueueError::Full)
+        }
     }
 }

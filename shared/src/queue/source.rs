@@ -56,7 +56,8 @@ impl Source {
             .set_response_timeout(Some(redis.timeout()))
             .set_connection_timeout(Some(redis.timeout()));
         Ok(Self {
-            redis: ConnectionManager::new_with_config(Client::open(redis.redis_url())?, settings).await?,
+            redis: ConnectionManager::new_with_config(Client::open(redis.redis_url())?, settings)
+                .await?,
             keys: Keys::new(&redis.redis_prefix, queue),
             consumer: Uuid::new_v4().to_string(),
             config: config.clone(),
@@ -120,7 +121,10 @@ impl Source {
             .arg(">")
             .query_async(&mut self.redis)
             .await?;
-        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
+        let entries = reply
+            .into_iter()
+            .flat_map(|reply| reply.keys)
+            .flat_map(|key| key.ids);
         self.buffer.extend(entries.map(|entry| delivery(&entry, 1)));
         Ok(())
     }
@@ -143,11 +147,20 @@ impl Source {
         metrics::counter!("quittance_jobs_reclaimed_total").increment(reply.claimed.len() as u64);
         let mut pipeline = redis::pipe();
         for entry in &reply.claimed {
-            pipeline.cmd("XPENDING").arg(&self.keys.stream).arg(GROUP).arg(&entry.id).arg(&entry.id).arg(1);
+            pipeline
+                .cmd("XPENDING")
+                .arg(&self.keys.stream)
+                .arg(GROUP)
+                .arg(&entry.id)
+                .arg(&entry.id)
+                .arg(1);
         }
         let counts: Vec<StreamPendingCountReply> = pipeline.query_async(&mut self.redis).await?;
         let claimed = reply.claimed.iter().zip(counts).map(|(entry, count)| {
-            let times = count.ids.first().map_or(1, |pending| pending.times_delivered);
+            let times = count
+                .ids
+                .first()
+                .map_or(1, |pending| pending.times_delivered);
             delivery(entry, u64::try_from(times).unwrap_or(u64::MAX))
         });
         self.buffer.extend(claimed);
@@ -205,5 +218,9 @@ impl Source {
 /// An entry without our field has an empty payload, which then fails to decode and is parked.
 fn delivery(entry: &StreamId, deliveries: u64) -> Delivery {
     let payload = entry.get::<String>(PAYLOAD).unwrap_or_default();
-    Delivery { entry_id: entry.id.clone(), payload, deliveries }
+    Delivery {
+        entry_id: entry.id.clone(),
+        payload,
+        deliveries,
+    }
 }

@@ -50,15 +50,24 @@ pub async fn statistics(
     let mut pipeline = redis::pipe();
     for back in 1..=RATE_BUCKETS {
         let bucket = keys.rate(seconds.saturating_sub(back * RATE_BUCKET_SECONDS));
-        pipeline.cmd("HMGET").arg(bucket).arg("enqueued").arg("succeeded").arg("failed");
+        pipeline
+            .cmd("HMGET")
+            .arg(bucket)
+            .arg("enqueued")
+            .arg("succeeded")
+            .arg("failed");
     }
     let buckets: Vec<[Option<u32>; 3]> = pipeline.query_async(redis).await?;
     let per_second = |column: usize| {
         let total: u32 = buckets.iter().filter_map(|bucket| bucket[column]).sum();
-        f64::from(total) / f64::from(u32::try_from(RATE_BUCKETS * RATE_BUCKET_SECONDS).unwrap_or(u32::MAX))
+        f64::from(total)
+            / f64::from(u32::try_from(RATE_BUCKETS * RATE_BUCKET_SECONDS).unwrap_or(u32::MAX))
     };
     let now_ms = seconds * 1000 + micros / 1000;
-    let oldest = first.ids.first().and_then(|entry| entry.id.split('-').next()?.parse::<u64>().ok());
+    let oldest = first
+        .ids
+        .first()
+        .and_then(|entry| entry.id.split('-').next()?.parse::<u64>().ok());
     Ok(QueueStatistics {
         depth: length.saturating_sub(in_flight),
         in_flight,
@@ -71,8 +80,11 @@ pub async fn statistics(
 
 /// Entries delivered but not acknowledged; none while the group does not exist yet.
 async fn in_flight(redis: &mut ConnectionManager, keys: &Keys) -> Result<u64, RedisError> {
-    let summary: Result<(u64, Value, Value, Value), RedisError> =
-        redis::cmd("XPENDING").arg(&keys.stream).arg(GROUP).query_async(redis).await;
+    let summary: Result<(u64, Value, Value, Value), RedisError> = redis::cmd("XPENDING")
+        .arg(&keys.stream)
+        .arg(GROUP)
+        .query_async(redis)
+        .await;
     match summary {
         Ok((count, ..)) => Ok(count),
         Err(error) if error.code() == Some("NOGROUP") => Ok(0),

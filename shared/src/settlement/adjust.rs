@@ -50,15 +50,21 @@ pub async fn adjust(
     )
     .fetch_one(connection)
     .await?;
-    Ok(match (row.outcome.as_str(), row.entry_id, row.balance_micro) {
-        ("adjusted", Some(entry_id), Some(new_balance_micro)) => {
-            let publication = Publication::from_row(row.batch_id, row.topics, row.messages);
-            Ok(Adjustment { entry_id, new_balance_micro, publication })
-        }
-        ("user_not_found", ..) => Err(AdjustmentRefusal::UserNotFound),
-        ("idempotency_conflict", ..) => Err(AdjustmentRefusal::IdempotencyConflict),
-        ("insufficient_balance", ..) => Err(AdjustmentRefusal::InsufficientBalance),
-        ("balance_too_large", ..) => Err(AdjustmentRefusal::BalanceTooLarge),
-        _ => return Err(SettlementError::UnknownAnswer(row.outcome)),
-    })
+    Ok(
+        match (row.outcome.as_str(), row.entry_id, row.balance_micro) {
+            ("adjusted", Some(entry_id), Some(new_balance_micro)) => {
+                let publication = Publication::from_row(row.batch_id, row.topics, row.messages);
+                Ok(Adjustment {
+                    entry_id,
+                    new_balance_micro,
+                    publication,
+                })
+            }
+            ("user_not_found", ..) => Err(AdjustmentRefusal::UserNotFound),
+            ("idempotency_conflict", ..) => Err(AdjustmentRefusal::IdempotencyConflict),
+            ("insufficient_balance", ..) => Err(AdjustmentRefusal::InsufficientBalance),
+            ("balance_too_large", ..) => Err(AdjustmentRefusal::BalanceTooLarge),
+            _ => return Err(SettlementError::UnknownAnswer(row.outcome)),
+        },
+    )
 }

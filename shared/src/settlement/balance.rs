@@ -81,7 +81,10 @@ pub async fn settle_from_balance(
     .await;
     let row = match row {
         Err(error) if requests.len() == 1 && violated_constraint(&error) == Some(DEBIT_SLOT) => {
-            return Ok(Settled { outcomes: vec![PayOutcome::AlreadyDebited], publication: None });
+            return Ok(Settled {
+                outcomes: vec![PayOutcome::AlreadyDebited],
+                publication: None,
+            });
         }
         other => other?,
     };
@@ -94,14 +97,24 @@ pub async fn settle_from_balance(
         .collect::<Result<Vec<_>, _>>()?;
     let outcomes = place_of
         .iter()
-        .map(|&place| distinct.get(place).cloned().ok_or_else(|| SettlementError::UnknownAnswer("too short".into())))
+        .map(|&place| {
+            distinct
+                .get(place)
+                .cloned()
+                .ok_or_else(|| SettlementError::UnknownAnswer("too short".into()))
+        })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Settled { outcomes, publication: Publication::from_row(row.batch_id, row.topics, row.messages) })
+    Ok(Settled {
+        outcomes,
+        publication: Publication::from_row(row.batch_id, row.topics, row.messages),
+    })
 }
 
 fn outcome(code: &str, balance_micro: Option<i64>) -> Result<PayOutcome, SettlementError> {
     Ok(match (code, balance_micro) {
-        ("paid" | "already_paid", Some(new_balance_micro)) => PayOutcome::Paid { new_balance_micro },
+        ("paid" | "already_paid", Some(new_balance_micro)) => {
+            PayOutcome::Paid { new_balance_micro }
+        }
         ("invoice_not_found", _) => PayOutcome::InvoiceNotFound,
         ("not_owner", _) => PayOutcome::NotOwner,
         ("invoice_not_pending", _) => PayOutcome::InvoiceNotPending,

@@ -22,5 +22,9 @@ pub async fn cancel(
     )
     .fetch_one(pool)
     .await?;
-    Ok(if row.cancelled { Publication::from_row(row.batch_id, row.topics, row.messages) } else { None })
+    Ok(if row.cancelled {
+        Publication::from_row(row.batch_id, row.topics, row.messages)
+    } else {
+        None
+    })
 }

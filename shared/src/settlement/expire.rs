@@ -16,7 +16,11 @@ pub struct Expired {
 }
 
 /// Expires up to `limit` overdue invoices. Safe in any number of workers at once.
-pub async fn expire(pool: &PgPool, limit: i32, trace: &TraceId) -> Result<Expired, SettlementError> {
+pub async fn expire(
+    pool: &PgPool,
+    limit: i32,
+    trace: &TraceId,
+) -> Result<Expired, SettlementError> {
     let row = sqlx::query!(
         r#"select expired as "expired!", batch_id, topics, messages from expire_invoices($1, $2)"#,
         limit,
@@ -25,5 +29,8 @@ pub async fn expire(pool: &PgPool, limit: i32, trace: &TraceId) -> Result<Expire
     .fetch_one(pool)
     .await?;
     let publication = Publication::from_row(row.batch_id, row.topics, row.messages);
-    Ok(Expired { count: row.expired, publication })
+    Ok(Expired {
+        count: row.expired,
+        publication,
+    })
 }

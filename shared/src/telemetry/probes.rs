@@ -37,23 +37,43 @@ struct Probes {
 }
 
 /// The routes. Health says that the process runs; readiness that it can reach what it needs.
-pub fn probes<S: Clone + Send + Sync + 'static>(metrics: PrometheusHandle, readiness: Readiness) -> Router<S> {
+pub fn probes<S: Clone + Send + Sync + 'static>(
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+) -> Router<S> {
     Router::new()
         .route("/healthz", get(async || Json(json!({"ok": true}))))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(async |State(probes): State<Probes>| probes.metrics.render()))
+        .route(
+            "/metrics",
+            get(async |State(probes): State<Probes>| probes.metrics.render()),
+        )
         .with_state(Probes { metrics, readiness })
 }
 
 async fn readyz(State(Probes { readiness, .. }): State<Probes>) -> impl IntoResponse {
-    let Readiness { pool, mut redis, shutdown } = readiness;
+    let Readiness {
+        pool,
+        mut redis,
+        shutdown,
+    } = readiness;
     let (postgres, redis) = tokio::join!(
         timeout(PROBE_TIMEOUT, sqlx::query("select 1").execute(&pool)),
-        timeout(PROBE_TIMEOUT, async move { redis::cmd("PING").query_async::<String>(&mut redis).await }),
+        timeout(PROBE_TIMEOUT, async move {
+            redis::cmd("PING").query_async::<String>(&mut redis).await
+        }),
     );
     let (postgres, redis) = (matches!(postgres, Ok(Ok(_))), matches!(redis, Ok(Ok(_))));
     let stopping = shutdown.is_stopping();
     let ready = postgres && redis && !stopping;
-    let body: Value = json!({"ok": ready, "postgres": postgres, "redis": redis, "stopping": stopping});
-    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+    let body: Value =
+        json!({"ok": ready, "postgres": postgres, "redis": redis, "stopping": stopping});
+    (
+        if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        },
+        Json(body),
+    )
 }

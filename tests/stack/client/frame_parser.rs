@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn frames_are_taken_apart() {
-        let stream = "event: snapshot\ndata: {\"status\":\"pending\"}\n\n: keep-alive\n\ndata:a\ndata: b\n\n\
-                      event: nothing\n\nid: 7\nretry: 5\ndata\n\n";
+        let stream = "event: snapshot\ndata: {\"status\":\"pending\"}\n\n: keep-alive\n\n\
+                      data:a\ndata: b\n\nevent: nothing\n\nid: 7\nretry: 5\ndata\n\n";
         let frames = FrameParser::default().push(stream.as_bytes());
         let expected = [
             event("snapshot", "{\"status\":\"pending\"}"),

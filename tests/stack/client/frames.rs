@@ -81,7 +81,8 @@ impl Frames {
         }
     }
 
-    /// The next event, past any comments: its name and data. `None` once the server has closed the stream.
+    /// The next event, past any comments: its name and data. `None` once the server has closed the
+    /// stream.
     pub async fn next_event(
         &mut self,
         limit: Duration,

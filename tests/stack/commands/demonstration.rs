@@ -94,16 +94,15 @@ async fn pay_one(console: &Console) -> Result<(), CommandError> {
 }
 
 fn created_id(answer: Answer) -> Result<String, ClientError> {
-    match (answer.status, answer.body["id"].as_str()) {
-        (200 | 201, Some(id)) => Ok(id.to_owned()),
-        _ => {
-            let call = "POST /v1/billing/invoices".to_owned();
-            Err(ClientError::Unwanted {
-                call,
-                answer: Box::new(answer),
-            })
-        }
+    let id = answer.body["id"].as_str().map(str::to_owned);
+    if let (200 | 201, Some(id)) = (answer.status, id) {
+        return Ok(id);
     }
+    let call = "POST /v1/billing/invoices".to_owned();
+    Err(ClientError::Unwanted {
+        call,
+        answer: Box::new(answer),
+    })
 }
 
 /// Prints what the stream says, up to the event.
@@ -128,34 +127,40 @@ async fn until(
 
 /// Tells where everything is and how to do the same by hand.
 pub(super) fn explain(local: &Local, console: &Console) {
-    let (api, worker) = (local.api.url(), local.worker.url());
-    let database = &local.database_url;
-    say(&format!("
+    let (api, worker, database) = (local.api.url(), local.worker.url(), &local.database_url);
+    let [create, pay] = curl_lines(api, console, &subscription_invoice("starter", 1));
+    say(&format!(
+        "
 Quittance is up
   API        {api}
              {api}/healthz  {api}/readyz  {api}/metrics
   worker     {worker}/healthz  {worker}/readyz  {worker}/metrics
   database   {database}
-  scripts    set -a; . .dev/env; set +a     (URLs and the operator token)
+  scripts    set -a; . .dev/env; set +a     (the URLs and the operator token)
   logs       .dev/log/*.log
 
-Try it in another terminal: create an invoice, then pay it (the demo user's session is in the lines)"));
-    for line in curl_lines(api, console, &subscription_invoice("starter", 1)) {
-        say(&format!("\n{line}"));
-    }
-    say("\nCtrl-C stops everything; the data stays in .dev/data.");
+Try it in another terminal, as the demo user: create an invoice, then pay it
+
+{create}
+
+{pay}
+
+Ctrl-C stops everything; the data stays in .dev/data."
+    ));
 }
 
 fn curl_lines(api: &str, console: &Console, body: &Value) -> [String; 2] {
     let tokens = console.tokens();
     let (session, csrf) = (&tokens.session, &tokens.csrf);
-    let signed_in = format!("-b 'nl_session={session}; nl_csrf={csrf}' -H 'X-CSRF-Token: {csrf}'");
     let invoices = format!("{api}/v1/billing/invoices");
+    let post = format!(
+        "curl -sS -X POST -b 'nl_session={session}; nl_csrf={csrf}' -H 'X-CSRF-Token: {csrf}'"
+    );
+    let create = format!(
+        "{post} -H 'Content-Type: application/json' {invoices} -d '{body}' | tee /dev/stderr"
+    );
     [
-        format!(
-            "INVOICE=$(curl -sS -X POST {invoices} {signed_in} -H 'Content-Type: application/json' -d '{body}' \
-             | grep -o 'inv_[0-9a-f]*' | head -n 1); echo \"$INVOICE\""
-        ),
-        format!("curl -sS -X POST {invoices}/$INVOICE/pay-from-balance {signed_in}; echo"),
+        format!("INVOICE=$({create} | grep -o 'inv_[0-9a-f]*' | head -n 1); echo"),
+        format!("{post} {invoices}/$INVOICE/pay-from-balance; echo"),
     ]
 }

@@ -24,7 +24,8 @@ pub enum DevFolderError {
     },
     /// Another `stack up` has it.
     #[error(
-        "`stack up` is already running in this checkout; stop it with Ctrl-C there, or use it (see .dev/env)"
+        "`stack up` is already running in this checkout; stop it with Ctrl-C there, or use it \
+         (see .dev/env)"
     )]
     InUse,
 }
@@ -109,18 +110,19 @@ impl DevFolder {
     /// Writes the file that a shell can read to find everything.
     pub(super) fn write_environment(&self, lines: &[(&str, &str)]) -> Result<(), DevFolderError> {
         let path = self.path.join("env");
-        let content: String = lines
-            .iter()
-            .map(|(key, value)| format!("{key}={}\n", quoted(value)))
-            .collect();
+        let mut content = String::new();
+        for (key, value) in lines {
+            content.extend([key, "=", &quoted(value), "\n"]);
+        }
         write_private(&path, &content).map_err(|source| DevFolderError::Io { path, source })
     }
 }
 
 fn make_folder(path: &Path, mode: u32) -> Result<(), DevFolderError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    let there = DirBuilder::new().recursive(true).mode(mode).create(path);
     // The mode at creation is subject to the user's mask, and the folder may be there already.
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+    there
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
         .map_err(|source| DevFolderError::Io {
             path: path.to_owned(),
             source,

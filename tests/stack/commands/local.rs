@@ -25,7 +25,8 @@ const CONNECTIONS: u16 = 300;
 const DEFAULT_PORT: u16 = 8080;
 const PORT_VARIABLE: &str = "QUITTANCE_PORT";
 const DEATH_POLL: Duration = Duration::from_millis(200);
-/// Settings that follow from the stack itself; a shell that has read `.dev/env` may hold stale ones.
+/// Settings that follow from the stack itself; a shell that has read `.dev/env` may hold stale
+/// ones.
 const OURS: [&str; 4] = [
     "QUITTANCE_API_LISTEN",
     "QUITTANCE_WORKER_LISTEN",
@@ -116,9 +117,10 @@ impl Local {
         death.map(CommandError::Died)
     }
 
-    /// Stops everything, in the order in which the parts need each other. Goes on when a part does not stop well.
+    /// Stops everything, in the order in which the parts need each other. Goes on when a part does
+    /// not stop well.
     pub(super) async fn stop(self) -> Result<(), CommandError> {
-        let mut complaints = String::new();
+        let mut complaints = Vec::new();
         let (api, worker) = futures::join!(self.api.terminate(), self.worker.terminate());
         for (service, outcome) in [(&self.api, api), (&self.worker, worker)] {
             let name = service.process().name();
@@ -126,18 +128,18 @@ impl Local {
                 Ok(status) if status.success() => {}
                 Ok(status) => {
                     let tail = service.process().lines().tail(QUOTED_LINES);
-                    complaints += &format!("\n  {name} ended with {status}:{tail}");
+                    complaints.push(format!("{name} ended with {status}:{tail}"));
                 }
-                Err(error) => complaints += &format!("\n  {error}"),
+                Err(error) => complaints.push(error.to_string()),
             }
         }
         let servers = (self.redis.stop().await, self.postgres.stop().await);
-        complaints.extend(servers.0.err().map(|error| format!("\n  {error}")));
-        complaints.extend(servers.1.err().map(|error| format!("\n  {error}")));
+        complaints.extend(servers.0.err().map(|error| error.to_string()));
+        complaints.extend(servers.1.err().map(|error| error.to_string()));
         if complaints.is_empty() {
             Ok(())
         } else {
-            Err(CommandError::Unclean(complaints))
+            Err(CommandError::Unclean(complaints.join("\n  ")))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What the user sees. Nobody may be looking any more (`stack up | head`), which must not stop anything.
+//! What the user sees. Nobody may be looking any more (`stack up | head`), which must not stop
+//! anything.
 
 use std::io::{self, Write};
 

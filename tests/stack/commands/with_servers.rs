@@ -125,7 +125,8 @@ async fn run_to_end(
     }
 }
 
-/// Passes on what only we were sent. Ctrl-C goes to everybody at the terminal, so the command has it already.
+/// Passes on what only we were sent. Ctrl-C goes to everybody at the terminal, so the command has
+/// it already.
 fn forward(child: &Child, signal: Signal) {
     if signal != Signal::SIGINT {
         let pid = i32::try_from(child.id()).map(Pid::from_raw);

@@ -62,8 +62,8 @@ impl Builder {
 
     /// A setting for all its processes.
     #[must_use]
-    pub fn env(mut self, key: &str, value: impl ToString) -> Self {
-        self.extra.insert(key.to_owned(), value.to_string());
+    pub fn env(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.extra.insert(key.to_owned(), value.into());
         self
     }
 
@@ -87,9 +87,10 @@ impl Builder {
 
     /// Starts everything and waits until it is ready.
     pub async fn start(self) -> Result<Deployment, DeploymentError> {
-        let postgres = match self.private_postgres {
-            true => Some(Postgres::temporary(PRIVATE_CONNECTIONS).await?),
-            false => None,
+        let postgres = if self.private_postgres {
+            Some(Postgres::temporary(PRIVATE_CONNECTIONS).await?)
+        } else {
+            None
         };
         let redis = if self.private_redis {
             Some(Redis::temporary().await?)

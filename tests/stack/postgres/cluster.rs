@@ -90,7 +90,8 @@ impl Cluster {
             path: self.root.clone(),
             source,
         };
-        // Made beside its place and then renamed, so that a start that was cut off leaves nothing half done.
+        // Made beside its place and then renamed, so that a start that was cut off leaves nothing
+        // half done.
         let draft = self.root.join("cluster.new");
         if draft.exists() {
             fs::remove_dir_all(&draft).map_err(at)?;
@@ -113,8 +114,9 @@ impl Cluster {
         }
     }
 
-    /// Makes way for a new server: waits for one that is still stopping because its parent was killed, and removes a
-    /// stale note of one that is gone but whose process id somebody else has by now.
+    /// Makes way for a new server: waits for one that is still stopping because its parent was
+    /// killed, and removes a stale note of one that is gone but whose process id somebody else has
+    /// by now.
     pub(super) async fn clear_remains(&self) -> Result<(), PostgresError> {
         let note = self.data().join("postmaster.pid");
         let Ok(content) = fs::read_to_string(&note) else {
@@ -129,8 +131,8 @@ impl Cluster {
         };
         let pid = Pid::from_raw(pid);
         if !was_started_with(pid, &self.data().to_string_lossy()) {
-            // Only one owner at a time uses the folder, so this names no server. PostgreSQL itself would believe the
-            // note as long as any process has that id.
+            // Only one owner at a time uses the folder, so this names no server. PostgreSQL itself
+            // would believe the note as long as any process has that id.
             if is_alive(pid) {
                 fs::remove_file(&note).map_err(|source| PostgresError::Folder {
                     path: note.clone(),

@@ -1,4 +1,4 @@
-//! Where the PostgreSQL programs lie.
+//! Where the Postgres programs lie.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ pub const OLDEST_MAJOR: u32 = 15;
 /// Where Debian and its relatives put each major version, outside the search path.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
-/// One installation of PostgreSQL.
+/// One installation of Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Programs {
     pub(super) major: u32,
@@ -74,7 +74,7 @@ fn major_of(postgres: &Path) -> Option<u32> {
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Reads `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or `17beta1`.
+/// Reads `postgres (Postgres) 15.13 (Debian 15.13-0+deb12u1)`, or `17beta1`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split_once("(PostgreSQL)")?.1.trim_start();
     let digits = number

@@ -16,11 +16,17 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
         return Ok(());
     }
     let audited = audit(&context.pool).await;
-    sqlx::query_scalar!("select pg_advisory_unlock($1)", AUDIT_LOCK).fetch_one(&mut *connection).await?;
+    sqlx::query_scalar!("select pg_advisory_unlock($1)", AUDIT_LOCK)
+        .fetch_one(&mut *connection)
+        .await?;
     let audited = audited?;
     metrics::gauge!("quittance_audit_ok").set(if audited.ok { 1.0 } else { 0.0 });
     for check in audited.checks.iter().filter(|check| !check.ok) {
-        tracing::error!(check = check.name, detail = check.detail, "the audit found a violation");
+        tracing::error!(
+            check = check.name,
+            detail = check.detail,
+            "the audit found a violation"
+        );
     }
     Ok(())
 }

@@ -57,14 +57,37 @@ pub struct SweepContext {
 pub fn start(context: &SweepContext) -> impl Future<Output = ()> + use<> {
     let sweep = &context.config.sweep;
     let mut tasks = JoinSet::new();
-    tasks.spawn(every("expiry", sweep.sweep_expiry_interval_ms, context.clone(), async |c| expiry::sweep(c).await));
-    tasks.spawn(every("outbox", sweep.sweep_outbox_interval_ms, context.clone(), async |c| outbox::sweep(c).await));
-    tasks.spawn(every("queues", queues::INTERVAL_MS, context.clone(), async |c| queues::sweep(c).await));
-    tasks.spawn(every("retention", sweep.sweep_retention_interval_ms, context.clone(), async |c| {
-        retention::sweep(c).await
-    }));
+    tasks.spawn(every(
+        "expiry",
+        sweep.sweep_expiry_interval_ms,
+        context.clone(),
+        async |c| expiry::sweep(c).await,
+    ));
+    tasks.spawn(every(
+        "outbox",
+        sweep.sweep_outbox_interval_ms,
+        context.clone(),
+        async |c| outbox::sweep(c).await,
+    ));
+    tasks.spawn(every(
+        "queues",
+        queues::INTERVAL_MS,
+        context.clone(),
+        async |c| queues::sweep(c).await,
+    ));
+    tasks.spawn(every(
+        "retention",
+        sweep.sweep_retention_interval_ms,
+        context.clone(),
+        async |c| retention::sweep(c).await,
+    ));
     if sweep.sweep_audit_interval_ms > 0 {
-        tasks.spawn(every("audit", sweep.sweep_audit_interval_ms, context.clone(), async |c| audit::sweep(c).await));
+        tasks.spawn(every(
+            "audit",
+            sweep.sweep_audit_interval_ms,
+            context.clone(),
+            async |c| audit::sweep(c).await,
+        ));
     }
     async move { while tasks.join_next().await.is_some() {} }
 }

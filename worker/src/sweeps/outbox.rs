@@ -10,7 +10,11 @@ const BATCH: i32 = 500;
 
 pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> {
     let age_ms = context.config.sweep.sweep_outbox_age_ms;
-    let age = PgInterval { months: 0, days: 0, microseconds: i64::try_from(age_ms * 1000).unwrap_or(i64::MAX) };
+    let age = PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(age_ms * 1000).unwrap_or(i64::MAX),
+    };
     loop {
         let rows = sqlx::query!(
             r#"select batch_id as "batch_id!", topic as "topic!", message as "message!"
@@ -22,16 +26,27 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
         .await?;
         let mut publications: Vec<Publication> = Vec::new();
         for row in rows {
-            match publications.iter_mut().find(|publication| publication.batch_id == row.batch_id) {
+            match publications
+                .iter_mut()
+                .find(|publication| publication.batch_id == row.batch_id)
+            {
                 Some(publication) => publication.events.push((row.topic, row.message)),
-                None => publications
-                    .push(Publication { batch_id: row.batch_id, events: vec![(row.topic, row.message)] }),
+                None => publications.push(Publication {
+                    batch_id: row.batch_id,
+                    events: vec![(row.topic, row.message)],
+                }),
             }
         }
         if publications.is_empty() {
             return Ok(());
         }
-        publish(&mut context.redis, &context.config.redis.redis_prefix, &context.pool, &publications).await?;
+        publish(
+            &mut context.redis,
+            &context.config.redis.redis_prefix,
+            &context.pool,
+            &publications,
+        )
+        .await?;
         tracing::info!(batches = publications.len(), "late events published");
         metrics::counter!("quittance_late_publications_total").increment(publications.len() as u64);
     }

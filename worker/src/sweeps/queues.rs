@@ -12,11 +12,15 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
         let prefix = context.config.redis.redis_prefix.clone();
         let seen = statistics(&mut context.redis, &prefix, queue).await?;
         let gauge = |name: &'static str, value: u64| {
-            metrics::gauge!(name, "queue" => queue.name()).set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+            metrics::gauge!(name, "queue" => queue.name())
+                .set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
         };
         gauge("quittance_queue_depth", seen.depth);
         gauge("quittance_queue_in_flight", seen.in_flight);
-        gauge("quittance_queue_oldest_age_milliseconds", seen.oldest_age_ms.unwrap_or(0));
+        gauge(
+            "quittance_queue_oldest_age_milliseconds",
+            seen.oldest_age_ms.unwrap_or(0),
+        );
     }
     Ok(())
 }

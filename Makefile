@@ -1,0 +1,51 @@
+# What developers and CI run. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help up build test lint sqlx clean prerequisites
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STACK := $(TARGET)/debug/stack
+BINS := -p quittance-api -p quittance-worker -p quittance-tests --bins
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+up: build ## start Quittance here with demo data, and stay until Ctrl-C (QUITTANCE_PORT, default 8080)
+	@exec setpriv --pdeathsig TERM -- "$(STACK)" up
+
+build: prerequisites ## build the programs
+	@[[ -x "$(STACK)" ]] || echo "Building Quittance; the first time takes a few minutes, later ones take seconds."
+	@cargo build --locked $(BINS)
+
+test: build ## run all tests, on a temporary Postgres and Redis
+	@exec "$(STACK)" test -- cargo test --locked --workspace
+
+lint: ## check the format and the lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The macros check each query against a fresh database and write down what they learned. The sources are touched because
+# cargo does not know that the macros depend on the schema. Swapped only when everything compiled.
+define REFRESH
+trap 'rm -rf .sqlx.new' EXIT; rm -rf .sqlx.new; mkdir .sqlx.new; \
+find . -path ./target -prune -o -name "*.rs" -exec touch {} +; \
+SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$$PWD/.sqlx.new" cargo check --workspace --all-targets --locked; \
+mkdir -p .sqlx; rm -f .sqlx/*.json; \
+if compgen -G ".sqlx.new/*.json" >/dev/null; then mv .sqlx.new/*.json .sqlx/; fi
+endef
+export REFRESH
+
+sqlx: prerequisites ## refresh the committed query data in .sqlx from migrations/
+	@cargo build --locked -p quittance-tests --bins
+	@"$(STACK)" database -- bash -euo pipefail -c "$$REFRESH"
+
+clean: ## remove what was built, and the local stack's data
+	@if [[ -e .dev/lock ]] && ! flock --nonblock .dev/lock true; then \
+	    echo "error: the local stack is running; stop it first (Ctrl-C)" >&2; exit 1; fi
+	@if [[ -L .dev/data && $$(readlink .dev/data) == /var/tmp/quittance-* ]]; then rm -rf -- "$$(readlink .dev/data)"; fi
+	rm -rf .dev
+	cargo clean
+
+prerequisites:
+	@tests/stack/prerequisites.sh

@@ -1,0 +1,44 @@
+//! How many requests one user may make.
+
+use std::num::NonZeroU32;
+
+use axum::http::StatusCode;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use shared::config::ApiConfig;
+use shared::ids::UserId;
+
+use super::flat::FlatError;
+
+/// Limits by user, in this process. A deployment of n api processes allows n times as much.
+pub struct RateLimit {
+    limiter: Option<DefaultKeyedRateLimiter<UserId>>,
+}
+
+impl RateLimit {
+    /// The configured limit; none when the rate is 0.
+    pub fn new(config: &ApiConfig) -> Self {
+        let quota = NonZeroU32::new(config.rate_per_user_per_second)
+            .zip(NonZeroU32::new(config.rate_per_user_burst))
+            .map(|(rate, burst)| Quota::per_second(rate).allow_burst(burst));
+        Self {
+            limiter: quota.map(RateLimiter::keyed),
+        }
+    }
+
+    /// Counts one request of this user, or refuses it: 429 `rate_limited`.
+    pub fn check(&self, user: UserId) -> Result<(), FlatError> {
+        match &self.limiter {
+            Some(limiter) if limiter.check_key(&user).is_err() => {
+                Err(FlatError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited").retry_after(1))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets users that have been quiet.
+    pub fn forget_quiet(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.retain_recent();
+        }
+    }
+}

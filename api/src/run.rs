@@ -1,0 +1,154 @@
+//! Puts the process together: connections, routes, background tasks; and takes it apart in order.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use metrics_exporter_prometheus::PrometheusHandle;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use shared::config::Config;
+use shared::db::{self, DatabaseError};
+use shared::events::Publisher;
+use shared::invoices::RailRegistry;
+use shared::queue::{Producer, Queue};
+use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::{App, AppParts};
+use crate::commands::pay_from_balance::PayFromBalance;
+use crate::http::rate::RateLimit;
+use crate::http::{frame, server};
+use crate::hub::Hub;
+use crate::session::Sessions;
+use crate::streams::Streams;
+use crate::surfaces::{console, ops};
+
+/// How often users that have been quiet leave the rate limiter.
+const RATE_FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the api could not start or stop as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Logs or metrics.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Redis was not there at start.
+    #[error("cannot connect to Redis at REDIS_URL; is it running?")]
+    Redis(#[from] redis::RedisError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on QUITTANCE_API_LISTEN")]
+    Listen(#[from] std::io::Error),
+    /// Requests were still open.
+    #[error("requests were still open after QUITTANCE_SHUTDOWN_TIMEOUT_MS")]
+    ShutdownTimeout,
+}
+
+/// Serves until a signal.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let metrics = telemetry::start(&config.process.log)?;
+    let shutdown = telemetry::on_signal()?;
+    let pool = db::pool(&config.database, "quittance-api")?;
+    db::check_schema(&pool).await?;
+    let redis = connect(&config).await?;
+    let (publisher, publishing) = Publisher::spawn(
+        redis.clone(),
+        config.redis.redis_prefix.clone(),
+        pool.clone(),
+    );
+
+    let app = build(&config, &pool, &redis, publisher, &shutdown)?;
+    tokio::spawn(forget_quiet_users(app.clone()));
+    let ending = tokio::spawn({
+        let app = app.clone();
+        async move { app.streams.clone().end_revoked(app).await }
+    });
+    let listener = TcpListener::bind(config.api.api_listen).await?;
+    tracing::info!(address = %listener.local_addr()?, service = "api", "listening");
+    let router = router(
+        app,
+        metrics,
+        Readiness {
+            pool: pool.clone(),
+            redis,
+            shutdown: shutdown.clone(),
+        },
+    );
+    let finished = server::serve(listener, router, &config, shutdown).await;
+
+    let _ = ending.await;
+    // The application is gone with the last request; what it published is on its way.
+    let published = tokio::time::timeout(
+        Duration::from_millis(config.process.shutdown_timeout_ms),
+        publishing,
+    )
+    .await;
+    if !finished || published.is_err() {
+        return Err(RunError::ShutdownTimeout);
+    }
+    pool.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn build(
+    config: &Config,
+    pool: &PgPool,
+    redis: &ConnectionManager,
+    publisher: Publisher,
+    shutdown: &Shutdown,
+) -> Result<App, RunError> {
+    let hub = Hub::spawn(&config.redis)?;
+    let producer = Producer::new(
+        redis.clone(),
+        &config.redis.redis_prefix,
+        Queue::Pay,
+        config.queue.queue_length_max,
+    );
+    Ok(App::new(AppParts {
+        pool: pool.clone(),
+        redis: redis.clone(),
+        publisher,
+        rails: RailRegistry::new(&config.billing),
+        sessions: Sessions::new(pool.clone(), &config.api),
+        rate: RateLimit::new(&config.api),
+        streams: Streams::new(hub.clone(), config.stream.clone()),
+        pay: PayFromBalance::new(hub, producer.clone(), pool.clone(), &config.api),
+        producer,
+        shutdown: shutdown.clone(),
+        config: config.clone(),
+    }))
+}
+
+fn router(app: App, metrics: PrometheusHandle, readiness: Readiness) -> Router {
+    Router::new()
+        .merge(console::routes(&app))
+        .merge(ops::routes(&app))
+        .fallback(frame::no_route)
+        .layer(CatchPanicLayer::custom(frame::panicked))
+        .layer(from_fn_with_state(app.clone(), frame::frame))
+        .with_state(app)
+        .merge(telemetry::probes(metrics, readiness))
+}
+
+async fn connect(config: &Config) -> Result<ConnectionManager, redis::RedisError> {
+    let settings = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(config.redis.timeout()))
+        .set_connection_timeout(Some(config.redis.timeout()));
+    ConnectionManager::new_with_config(redis::Client::open(config.redis.redis_url())?, settings)
+        .await
+}
+
+async fn forget_quiet_users(app: App) {
+    let mut ticks = tokio::time::interval(RATE_FORGET_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => app.rate.forget_quiet(),
+            () = app.shutdown.wait() => return,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `POST /v1/billing/invoices` (contract §4.1): 201 with the single view; 200 for a replayed `client_request_id`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use shared::invoices::{
+    BillAction, Channel, CreateError, Created, NewInvoice, Rail, TTL_SECONDS_MAX, create, price,
+};
+
+use super::invoice_view::InvoiceView;
+use crate::app::App;
+use crate::http::flat::FlatError;
+use crate::http::json::JsonBody;
+use crate::session::Session;
+
+const TTL_SECONDS_DEFAULT: i64 = 3600;
+const TTL_SECONDS_MIN: i64 = 60;
+/// Longest texts a client may store with an invoice.
+const DESCRIPTION_CHARS_MAX: usize = 500;
+const CLIENT_REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// The body. Unknown fields are ignored.
+#[derive(Deserialize, Serialize)]
+pub struct CreateInvoice {
+    channel: String,
+    rail: String,
+    bill_action: BillActionBody,
+    #[serde(default)]
+    amount_micro: Option<i64>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    ttl_seconds: Option<i64>,
+    #[serde(default, skip_serializing)]
+    client_request_id: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct BillActionBody {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    plan: Option<String>,
+    #[serde(default)]
+    months: Option<i64>,
+}
+
+/// Creates an invoice, or answers with the one that the same request created before.
+pub async fn create_invoice(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+    JsonBody(body): JsonBody<CreateInvoice>,
+) -> Result<(StatusCode, Json<InvoiceView>), FlatError> {
+    let new = check(&app, &session, body)?;
+    let created = create(&app.pool, new, app.config.billing.invoices_pending_max)
+        .await
+        .map_err(refusal)?;
+    let (status, invoice) = match created {
+        Created::New(invoice) => (StatusCode::CREATED, invoice),
+        Created::Replayed(invoice) => (StatusCode::OK, invoice),
+    };
+    Ok((status, Json(InvoiceView::single(invoice, &app.rails))))
+}
+
+/// Shape and price, without looking at the database.
+fn check(app: &App, session: &Session, body: CreateInvoice) -> Result<NewInvoice, FlatError> {
+    let request = request_key(&body)?;
+    let channel =
+        Channel::parse(&body.channel).ok_or_else(|| FlatError::bad_request("bad channel"))?;
+    let rail = Rail::parse(&body.rail).ok_or_else(|| FlatError::bad_request("bad rail"))?;
+    if !rail.channels().contains(&channel) {
+        return Err(FlatError::bad_request("rail_channel_mismatch"));
+    }
+    if !app.rails.is_enabled(rail) {
+        return Err(FlatError::bad_request("rail_not_enabled"));
+    }
+    let action = &body.bill_action;
+    let action = BillAction::from_parts(&action.kind, action.plan.as_deref(), action.months)
+        .map_err(|error| FlatError::bad_request(error.to_string()))?;
+    let amount_micro = price(&app.config.billing, action, body.amount_micro.unwrap_or(0))
+        .map_err(|error| FlatError::bad_request(error.to_string()))?;
+    let description = body.description.unwrap_or_default();
+    check_text(&description, DESCRIPTION_CHARS_MAX, "bad description")?;
+    let ttl_seconds = body.ttl_seconds.unwrap_or(TTL_SECONDS_DEFAULT);
+    let ttl_seconds = u32::try_from(ttl_seconds)
+        .ok()
+        .filter(|_| (TTL_SECONDS_MIN..=TTL_SECONDS_MAX).contains(&ttl_seconds))
+        .ok_or_else(|| FlatError::bad_request("bad ttl_seconds"))?;
+
+    let fx_micro_per_token = app.rails.fx_micro_per_token(rail);
+    let address = app.rails.deposit_address().to_owned();
+    // Every accepted amount must be payable: one that does not fit the token's integers is refused here.
+    app.rails
+        .target(rail, &address, "", amount_micro, fx_micro_per_token)
+        .ok_or_else(|| FlatError::bad_request("amount_too_large"))?;
+    Ok(NewInvoice {
+        user_id: session.user_id,
+        amount_micro,
+        description,
+        channel,
+        rail,
+        action,
+        request,
+        fx_micro_per_token,
+        address,
+        ttl_seconds,
+    })
+}
+
+/// The idempotency key with the hash of everything else that was asked for.
+fn request_key(body: &CreateInvoice) -> Result<Option<(String, [u8; 32])>, FlatError> {
+    let Some(id) = body
+        .client_request_id
+        .as_deref()
+        .filter(|id| !id.is_empty())
+    else {
+        return Ok(None);
+    };
+    check_text(id, CLIENT_REQUEST_ID_CHARS_MAX, "bad client_request_id")?;
+    let text = serde_json::to_vec(body).map_err(|error| FlatError::failure(&error, false))?;
+    Ok(Some((id.to_owned(), Sha256::digest(text).into())))
+}
+
+/// Bounded, and without the one character that Postgres text cannot hold.
+fn check_text(text: &str, chars_max: usize, error: &'static str) -> Result<(), FlatError> {
+    if text.chars().count() > chars_max || text.contains('\0') {
+        Err(FlatError::bad_request(error))
+    } else {
+        Ok(())
+    }
+}
+
+fn refusal(error: CreateError) -> FlatError {
+    match error {
+        CreateError::RequestConflict => FlatError::conflict("client_request_id_conflict"),
+        CreateError::TooManyPending => FlatError::conflict("too_many_pending_invoices"),
+        CreateError::UnknownUser => FlatError::new(StatusCode::UNAUTHORIZED, "auth required"),
+        CreateError::Invoice(error) => error.into(),
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /ops/v1/parked`, `POST /ops/v1/parked/{id}/retry` and `/discard`: jobs that wait for a human.
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::Serialize;
+use serde_json::json;
+use shared::ids::TraceId;
+use shared::queue::{EnqueueError, ParkedJob, parked, resolve, take_parked};
+
+use super::action::{Action, record};
+use crate::app::App;
+use crate::http::flat::FlatError;
+
+const LIMIT: i64 = 200;
+
+/// The list.
+#[derive(Serialize)]
+pub struct ParkedList {
+    parked: Vec<ParkedJob>,
+}
+
+/// What was done.
+#[derive(Serialize)]
+pub struct Resolved {
+    id: i64,
+    resolution: &'static str,
+}
+
+/// Lists what is parked, oldest first.
+pub async fn list_parked(State(app): State<App>) -> Result<Json<ParkedList>, FlatError> {
+    Ok(Json(ParkedList {
+        parked: parked(&app.pool, LIMIT).await?,
+    }))
+}
+
+/// Enqueues a parked job again.
+pub async fn retry_parked(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    id: Option<Path<i64>>,
+) -> Result<Json<Resolved>, FlatError> {
+    settle(&app, &trace, id, "retried").await
+}
+
+/// Gives a parked job up.
+pub async fn discard_parked(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    id: Option<Path<i64>>,
+) -> Result<Json<Resolved>, FlatError> {
+    settle(&app, &trace, id, "discarded").await
+}
+
+async fn settle(
+    app: &App,
+    trace: &TraceId,
+    id: Option<Path<i64>>,
+    resolution: &'static str,
+) -> Result<Json<Resolved>, FlatError> {
+    let not_found = || FlatError::not_found("parked job not found");
+    let Path(id) = id.ok_or_else(not_found)?;
+    let mut transaction = app.pool.begin().await?;
+    let job = take_parked(&mut transaction, id)
+        .await?
+        .ok_or_else(not_found)?;
+    if resolution == "retried" {
+        // Enqueued before the commit: a crash in between retries it twice, which handlers bear; never not at all.
+        app.producer
+            .enqueue(&job.payload)
+            .await
+            .map_err(|error| match error {
+                EnqueueError::Full => FlatError::busy("queue_full"),
+                EnqueueError::Redis(error) => FlatError::failure(&error, true),
+            })?;
+    }
+    resolve(&mut transaction, id, resolution).await?;
+    let action = Action {
+        action: "parked.resolve",
+        target: id.to_string(),
+        detail: json!({"queue": job.queue, "resolution": resolution}),
+        outcome: "done",
+        trace,
+    };
+    record(&mut transaction, action).await?;
+    transaction.commit().await?;
+    Ok(Json(Resolved { id, resolution }))
+}

@@ -1,0 +1,136 @@
+//! Deployments from start to finish, on the servers of the test run.
+
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+use crate::deployment::{Deployment, DeploymentError};
+use crate::offspring::is_alive;
+use crate::service::Service;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn pid(service: &Service) -> Pid {
+    service.process().pid()
+}
+
+#[tokio::test]
+async fn deployments_start_side_by_side_and_leave_nothing() {
+    let start = || Deployment::builder().apis(0).start();
+    let (one, other) = futures::try_join!(start(), start()).expect("both start");
+    assert_ne!(one.settings().api_url, other.settings().api_url);
+    assert_ne!(one.settings().redis_prefix, other.settings().redis_prefix);
+    let pids = [pid(one.worker(0)), pid(other.worker(0))];
+    let count = "select count(*) from pg_database where datname like 'quittance_test%'";
+    let databases: i64 = sqlx::query_scalar(count)
+        .fetch_one(one.pool())
+        .await
+        .expect("counted");
+    assert!(databases >= 2);
+    one.finish().await.expect("clean");
+    other.finish().await.expect("clean");
+    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_no_fault_but_one_that_died_is() {
+    let mut deployment = Deployment::builder()
+        .apis(0)
+        .workers(2)
+        .start()
+        .await
+        .expect("it starts");
+    deployment.kill_worker(0).await;
+    assert_eq!(deployment.start_worker().await.expect("one more"), 2);
+    deployment.worker(1).pause().expect("it runs");
+    deployment.worker(1).resume().expect("it runs");
+    deployment
+        .worker(2)
+        .wait_for_log("listening", LIMIT)
+        .await
+        .expect("it said so");
+    assert_eq!(deployment.workers().len(), 3);
+    deployment.finish().await.expect("clean");
+
+    let deployment = Deployment::builder()
+        .apis(0)
+        .start()
+        .await
+        .expect("it starts");
+    let victim = pid(deployment.worker(0));
+    nix::sys::signal::kill(victim, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+    let error = deployment
+        .finish()
+        .await
+        .expect_err("nobody here killed it");
+    let message = error.to_string();
+    assert!(
+        message.contains("quittance-worker ended by itself (signal: 9"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_setting_that_does_not_exist_is_told_with_the_processes_own_words() {
+    let start = Deployment::builder()
+        .apis(0)
+        .env("QUITTANCE_NONESUCH", "1")
+        .start()
+        .await;
+    let message = start.err().expect("refused").to_string();
+    assert!(
+        message.contains("quittance-worker has ended by itself (exit status: 1)"),
+        "{message}"
+    );
+    assert!(
+        message.contains("QUITTANCE_NONESUCH is no setting"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn broken_books_are_told() {
+    let deployment = Deployment::builder()
+        .apis(0)
+        .start()
+        .await
+        .expect("it starts");
+    let tamper = "alter table balances disable trigger user;
+        insert into users (id) values (gen_random_uuid());
+        insert into balances (user_id, amount_micro) select id, 5 from users";
+    sqlx::raw_sql(tamper)
+        .execute(deployment.pool())
+        .await
+        .expect("the superuser may");
+    let error = deployment.finish().await.expect_err("money from nowhere");
+    assert!(error.to_string().contains("\"ok\": false"), "{error}");
+    assert!(!matches!(error, DeploymentError::Unclean(_)), "{error}");
+}
+
+#[tokio::test]
+async fn private_servers_can_crash_and_come_back() {
+    let start = Deployment::builder()
+        .apis(0)
+        .private_postgres()
+        .private_redis()
+        .start();
+    let deployment = start.await.expect("it starts");
+    let postgres = deployment.private_postgres().expect("its own");
+    let redis = deployment.private_redis().expect("its own");
+    postgres.kill().await.expect("killed");
+    redis.kill().await.expect("killed");
+    postgres.start_again().await.expect("back");
+    redis.start_again().await.expect("back");
+    deployment
+        .worker(0)
+        .wait_until_ready()
+        .await
+        .expect("the worker finds them again");
+    let mut connection = deployment.redis().await.expect("a connection");
+    let pong: String = ::redis::cmd("PING")
+        .query_async(&mut connection)
+        .await
+        .expect("a pong");
+    assert_eq!(pong, "PONG");
+    deployment.finish().await.expect("clean");
+}
