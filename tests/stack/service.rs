@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::account::Account;
 use crate::checkout::{CheckoutError, program};
-use crate::process::{Process, ProcessError};
+use crate::process::{Process, ProcessError, QUOTED_LINES};
 use crate::settings::{ANY_PORT, Settings};
 
 /// The program of the HTTP process.
@@ -171,27 +171,55 @@ impl Service {
     }
 }
 
-/// Runs `quittance-worker <argument>` to its end and returns what it printed.
+/// Runs `quittance-worker <argument>` to its end, which must be a good one.
 pub async fn run_worker_command(
     argument: &str,
     environment: &BTreeMap<String, String>,
-) -> Result<Vec<String>, ServiceError> {
+) -> Result<(), ServiceError> {
+    let (status, process) = worker_command(argument, environment).await?;
+    if status.success() {
+        return Ok(());
+    }
+    let command = format!("{WORKER} {argument}");
+    let tail = process.lines().tail(QUOTED_LINES);
+    Err(ServiceError::Command {
+        command,
+        status,
+        tail,
+    })
+}
+
+/// Runs `quittance-worker audit` to its end and returns what it found.
+pub async fn run_audit(environment: &BTreeMap<String, String>) -> Result<Value, ServiceError> {
+    let (status, process) = worker_command("audit", environment).await?;
+    let lines = process.lines().all();
+    // Log lines are JSON, too, but only the audit's outermost braces stand alone.
+    let found = lines.iter().position(|line| line == "{").and_then(|start| {
+        let text = lines.get(start..)?.join("\n");
+        serde_json::Deserializer::from_str(&text)
+            .into_iter()
+            .next()?
+            .ok()
+    });
+    found.ok_or_else(|| ServiceError::Command {
+        command: format!("{WORKER} audit"),
+        status,
+        tail: process.lines().tail(QUOTED_LINES),
+    })
+}
+
+async fn worker_command(
+    argument: &str,
+    environment: &BTreeMap<String, String>,
+) -> Result<(ExitStatus, Process), ServiceError> {
     let mut command = Account::ourselves().command(program(WORKER)?, Signal::SIGKILL);
     command.arg(argument).env_clear().envs(environment);
     let process = Process::start(WORKER, command, None)?;
-    let command = format!("{WORKER} {argument}");
-    let ended = process.wait(COMMAND_LIMIT).await;
-    let tail = || process.lines().tail(crate::process::QUOTED_LINES);
-    match ended {
-        Some(status) if status.success() => Ok(process.lines().all()),
-        Some(status) => Err(ServiceError::Command {
-            command,
-            status,
-            tail: tail(),
-        }),
+    match process.wait(COMMAND_LIMIT).await {
+        Some(status) => Ok((status, process)),
         None => Err(ServiceError::CommandStuck {
-            command,
-            tail: tail(),
+            command: format!("{WORKER} {argument}"),
+            tail: process.lines().tail(QUOTED_LINES),
         }),
     }
 }

@@ -6,6 +6,9 @@ use std::env;
 /// A loopback address on which a service chooses a free port itself.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
+/// A made-up price of one SOL, so that the rail `sol-native` is offered.
+const SOL_PRICE_MICRO: &str = "150000000";
+
 /// What a deployment's processes share.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -59,6 +62,9 @@ impl Settings {
             (listen_key, listen),
             ("QUITTANCE_OPERATOR_TOKEN", &self.operator_token),
             ("QUITTANCE_SOLANA_DEPOSIT_ADDRESS", &self.deposit_address),
+            ("QUITTANCE_SOL_PRICE_MICRO", SOL_PRICE_MICRO),
+            // The stack speaks plain HTTP.
+            ("QUITTANCE_SESSION_COOKIE_SECURE", "false"),
         ]
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -54,7 +54,7 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
     span.in_scope(|| {
         tracing::info!(
             status = status.as_u16(),
-            duration_us = elapsed.as_micros(),
+            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             "answered"
         )
     });

@@ -15,8 +15,8 @@ pub struct SessionTokens {
     pub session: String,
     /// The content of the cookie `nl_csrf`.
     pub csrf: String,
-    /// When the session ends.
-    pub expires_at: Value,
+    /// When the session ends (RFC 3339).
+    pub expires_at: String,
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,7 @@ use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
+use crate::http::frame::wrong_method;
 
 /// The header that repeats the CSRF cookie.
 const X_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -50,11 +51,11 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/v1/balance", get(get_balance::get_balance))
         .route("/v1/balance/entries", get(list_entries::list_entries))
         .route("/v1/balance/events", get(balance_events::balance_events))
-        .method_not_allowed_fallback(crate::http::frame::wrong_method)
-        .route_layer(from_fn_with_state(app.clone(), auth::authenticate));
+        .route_layer(from_fn_with_state(app.clone(), auth::authenticate))
+        .method_not_allowed_fallback(wrong_method);
     let open = Router::new()
         .route("/v1/billing/rails", get(list_rails::list_rails))
-        .method_not_allowed_fallback(crate::http::frame::wrong_method);
+        .method_not_allowed_fallback(wrong_method);
     authenticated.merge(open).layer(cors(app))
 }
 

@@ -19,6 +19,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use crate::app::App;
+use crate::http::frame::wrong_method;
 
 /// Every route of this surface.
 pub fn routes(app: &App) -> Router<App> {
@@ -54,6 +55,6 @@ pub fn routes(app: &App) -> Router<App> {
             "/ops/v1/parked/{id}/discard",
             post(parked_jobs::discard_parked),
         )
-        .method_not_allowed_fallback(crate::http::frame::wrong_method)
         .route_layer(from_fn_with_state(app.clone(), auth::authorize))
+        .method_not_allowed_fallback(wrong_method)
 }
