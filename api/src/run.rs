@@ -26,7 +26,7 @@ use crate::streams::Streams;
 use crate::surfaces::{console, ops};
 
 /// How often users that have been quiet leave the rate limiter.
-const RATE_FORGET_INTERVAL: Duration = Duration::from_secs(60);
+const RATE_FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Why the api could not start or stop as it should.
 #[derive(Debug, thiserror::Error)]
@@ -82,12 +82,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let _ = ending.await;
     // The application is gone with the last request; what it published is on its way.
-    let published = tokio::time::timeout(
+    let drained = tokio::time::timeout(
         Duration::from_millis(config.process.shutdown_timeout_ms),
         publishing,
     )
     .await;
-    if !finished || published.is_err() {
+    if !finished || drained.is_err() {
         return Err(RunError::ShutdownTimeout);
     }
     pool.close().await;

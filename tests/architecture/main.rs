@@ -1,1 +1,6 @@
-//! Suite: architecture.
+//! The structure rules, as tests: what the tree promises stays true.
+
+mod boundaries;
+mod manual;
+mod sources;
+mod tree;

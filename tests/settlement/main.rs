@@ -1,1 +1,7 @@
-//! Suite: settlement.
+//! The settlement functions against an independent model, and against each other at once.
+
+mod model;
+mod races;
+mod rules;
+mod serial;
+mod world;

@@ -61,7 +61,7 @@ pub enum CommandError {
     #[error("QUITTANCE_PORT is `{0}`, but must be a port number such as 8080")]
     NotAPort(String),
     /// A part ended by itself.
-    #[error("{0}; everything else was stopped")]
+    #[error("everything was stopped, because {0}")]
     Died(String),
     /// The demonstration's stream ended early.
     #[error("the {stream} stream was closed before it said `{event}`")]

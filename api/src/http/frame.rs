@@ -56,7 +56,7 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
             status = status.as_u16(),
             duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             "answered"
-        )
+        );
     });
     metrics::histogram!(
         "quittance_http_request_duration_seconds",
@@ -96,6 +96,10 @@ pub async fn wrong_method() -> FlatError {
 }
 
 /// A handler that panicked answers like any other failure.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature is tower-http's"
+)]
 pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic
         .downcast_ref::<&str>()

@@ -96,7 +96,7 @@ impl Streams {
                 match app.sessions.live(some).await {
                     Ok(live) => self.end(some.iter().filter(|hash| !live.contains(hash))),
                     Err(error) => {
-                        tracing::warn!(%error, "cannot look up the sessions of open streams")
+                        tracing::warn!(%error, "cannot look up the sessions of open streams");
                     }
                 }
             }

@@ -182,6 +182,11 @@ fn check_pairs(config: &Config) -> Result<(), ConfigError> {
             format!("must be less than {}", variable_of(large)),
         )?;
     }
+    check_bounds(config)
+}
+
+fn check_bounds(config: &Config) -> Result<(), ConfigError> {
+    let api = &config.api;
     require(
         u64::try_from(config.queue.queue_block_ms)
             .is_ok_and(|block| block < config.redis.redis_timeout_ms),

@@ -34,79 +34,81 @@ fn defaults_are_valid_and_digits_stay_text() {
     );
 }
 
+/// Variable, value, and a part of the message.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "QUITTANCE_PAY_WAIT_TIMEOUT",
+        "1",
+        "did you mean QUITTANCE_PAY_WAIT_TIMEOUT_MS?",
+    ),
+    (
+        "QUITTANCE_PAY_WAIT_TIMEOUT_MS",
+        "soon",
+        "QUITTANCE_PAY_WAIT_TIMEOUT_MS must be a whole number",
+    ),
+    (
+        "QUITTANCE_PAY_WAIT_TIMEOUT_MS",
+        "-1",
+        "must be a whole number, 0 or more",
+    ),
+    (
+        "QUITTANCE_CSRF_HEADER_REQUIRED",
+        "maybe",
+        "must be true or false",
+    ),
+    ("QUITTANCE_API_LISTEN", "here", "invalid socket address"),
+    ("DATABASE_URL", "", "DATABASE_URL is required"),
+    ("REDIS_URL", "http://x", "REDIS_URL must look like redis://"),
+    (
+        "QUITTANCE_OPERATOR_TOKEN",
+        "short",
+        "at least 32 characters",
+    ),
+    (
+        "QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS",
+        "100",
+        "less than QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS",
+    ),
+    (
+        "QUITTANCE_API_REQUEST_TIMEOUT_MS",
+        "10000",
+        "less than QUITTANCE_API_REQUEST_TIMEOUT_MS",
+    ),
+    (
+        "QUITTANCE_DB_LOCK_TIMEOUT_MS",
+        "5001",
+        "less than QUITTANCE_DB_STATEMENT_TIMEOUT_MS",
+    ),
+    (
+        "QUITTANCE_QUEUE_BLOCK_MS",
+        "2000",
+        "less than QUITTANCE_REDIS_TIMEOUT_MS",
+    ),
+    ("QUITTANCE_SESSION_CACHE_MS", "1001", "at most 1000"),
+    (
+        "QUITTANCE_RATE_PER_USER_BURST",
+        "1",
+        "at least QUITTANCE_RATE_PER_USER_PER_SECOND",
+    ),
+    (
+        "QUITTANCE_ALLOWED_ORIGINS",
+        "console.example.com",
+        "must list origins",
+    ),
+    ("QUITTANCE_PLAN_SCALE_MICRO", "0", "must be between 1 and"),
+    ("QUITTANCE_PAY_SHARDS", "0", "must be more than 0"),
+    (
+        "QUITTANCE_SOLANA_DEPOSIT_ADDRESS",
+        "xyz0",
+        "must be a Solana address",
+    ),
+    ("QUITTANCE_USDC_MINT", "", "must be a mint's address"),
+    ("QUITTANCE_REDIS_PREFIX", "a b", "must be letters"),
+];
+
 #[test]
 fn every_mistake_names_the_variable_and_the_way_out() {
-    let cases = [
-        (
-            "QUITTANCE_PAY_WAIT_TIMEOUT",
-            "1",
-            "did you mean QUITTANCE_PAY_WAIT_TIMEOUT_MS?",
-        ),
-        (
-            "QUITTANCE_PAY_WAIT_TIMEOUT_MS",
-            "soon",
-            "QUITTANCE_PAY_WAIT_TIMEOUT_MS must be a whole number",
-        ),
-        (
-            "QUITTANCE_PAY_WAIT_TIMEOUT_MS",
-            "-1",
-            "must be a whole number, 0 or more",
-        ),
-        (
-            "QUITTANCE_CSRF_HEADER_REQUIRED",
-            "maybe",
-            "must be true or false",
-        ),
-        ("QUITTANCE_API_LISTEN", "here", "invalid socket address"),
-        ("DATABASE_URL", "", "DATABASE_URL is required"),
-        ("REDIS_URL", "http://x", "REDIS_URL must look like redis://"),
-        (
-            "QUITTANCE_OPERATOR_TOKEN",
-            "short",
-            "at least 32 characters",
-        ),
-        (
-            "QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS",
-            "100",
-            "less than QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS",
-        ),
-        (
-            "QUITTANCE_API_REQUEST_TIMEOUT_MS",
-            "10000",
-            "less than QUITTANCE_API_REQUEST_TIMEOUT_MS",
-        ),
-        (
-            "QUITTANCE_DB_LOCK_TIMEOUT_MS",
-            "5001",
-            "less than QUITTANCE_DB_STATEMENT_TIMEOUT_MS",
-        ),
-        (
-            "QUITTANCE_QUEUE_BLOCK_MS",
-            "2000",
-            "less than QUITTANCE_REDIS_TIMEOUT_MS",
-        ),
-        ("QUITTANCE_SESSION_CACHE_MS", "1001", "at most 1000"),
-        (
-            "QUITTANCE_RATE_PER_USER_BURST",
-            "1",
-            "at least QUITTANCE_RATE_PER_USER_PER_SECOND",
-        ),
-        (
-            "QUITTANCE_ALLOWED_ORIGINS",
-            "console.example.com",
-            "must list origins",
-        ),
-        ("QUITTANCE_PLAN_SCALE_MICRO", "0", "must be between 1 and"),
-        ("QUITTANCE_PAY_SHARDS", "0", "must be more than 0"),
-        (
-            "QUITTANCE_SOLANA_DEPOSIT_ADDRESS",
-            "xyz0",
-            "must be a Solana address",
-        ),
-        ("QUITTANCE_USDC_MINT", "", "must be a mint's address"),
-        ("QUITTANCE_REDIS_PREFIX", "a b", "must be letters"),
-    ];
-    for (variable, value, message) in cases {
+    for (variable, value, message) in MISTAKES {
         let error = load(Process::Api, &[(variable, value)])
             .unwrap_err()
             .to_string();

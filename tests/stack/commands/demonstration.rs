@@ -75,12 +75,21 @@ async fn pay_one(console: &Console) -> Result<(), CommandError> {
     let body = subscription_invoice("starter", 1);
     say(&format!("  > POST /v1/billing/invoices\n    {body}"));
     let created = console.create_invoice(&body).await?;
-    say(&format!("  < {} {}", created.status, created.text));
+    let [status, usd] = ["status", "amount_usd"].map(|field| created.body[field].clone());
+    let code = created.status;
     let id = created_id(created)?;
-    let mut invoice_stream = console.invoice_stream(&id).await?;
-    let mut balance_stream = console.balance_stream().await?;
-    until(&mut invoice_stream, "invoice", "snapshot").await?;
-    until(&mut balance_stream, "balance", "snapshot").await?;
+    say(&format!(
+        "  < {code} {{\"id\":\"{id}\",\"status\":{status},\"amount_usd\":{usd},…}}"
+    ));
+    let mut invoice_stream = Watched::new("invoice", console.invoice_stream(&id).await?);
+    let mut balance_stream = Watched::new("balance", console.balance_stream().await?);
+    let pending = invoice_stream.until("snapshot").await?;
+    say(&format!(
+        "  ~ invoice stream: snapshot {{\"status\":{},…}}",
+        pending["status"]
+    ));
+    let before = balance_stream.until("snapshot").await?;
+    say(&format!("  ~ balance stream: snapshot {before}"));
 
     let path = format!("/v1/billing/invoices/{id}/pay-from-balance");
     say(&format!("  > POST {path}"));
@@ -89,8 +98,11 @@ async fn pay_one(console: &Console) -> Result<(), CommandError> {
     let took = sent.elapsed().as_secs_f64() * 1_000.0;
     say(&format!("  < {} {} ({took:.1} ms)", paid.status, paid.text));
     paid.expect_status(200, &format!("POST {path}"))?;
-    until(&mut invoice_stream, "invoice", "invoice_paid").await?;
-    until(&mut balance_stream, "balance", "balance_debit").await
+    let settled = invoice_stream.until("invoice_paid").await?;
+    say(&format!("  ~ invoice stream: invoice_paid {settled}"));
+    let debited = balance_stream.until("balance_debit").await?;
+    say(&format!("  ~ balance stream: balance_debit {debited}"));
+    Ok(())
 }
 
 fn created_id(answer: Answer) -> Result<String, ClientError> {
@@ -105,30 +117,43 @@ fn created_id(answer: Answer) -> Result<String, ClientError> {
     })
 }
 
-/// Prints what the stream says, up to the event.
-async fn until(
-    frames: &mut Frames,
-    stream: &'static str,
-    wanted: &'static str,
-) -> Result<(), CommandError> {
-    loop {
-        let Some((event, data)) = frames.next_event(EVENT_LIMIT).await? else {
-            return Err(CommandError::StreamEnded {
-                stream,
-                event: wanted,
-            });
-        };
-        say(&format!("  ~ {stream} stream: {event} {data}"));
-        if event == wanted {
-            return Ok(());
+/// A live stream with its name for messages.
+struct Watched {
+    name: &'static str,
+    frames: Frames,
+}
+
+impl Watched {
+    fn new(name: &'static str, frames: Frames) -> Self {
+        Self { name, frames }
+    }
+
+    /// Reads up to the event and returns its data.
+    async fn until(&mut self, wanted: &'static str) -> Result<Value, CommandError> {
+        loop {
+            match self.frames.next_event(EVENT_LIMIT).await? {
+                Some((event, data)) if event == wanted => return Ok(data),
+                Some(_) => {}
+                None => {
+                    return Err(CommandError::StreamEnded {
+                        stream: self.name,
+                        event: wanted,
+                    });
+                }
+            }
         }
     }
 }
 
 /// Tells where everything is and how to do the same by hand.
-pub(super) fn explain(local: &Local, console: &Console) {
+pub(super) fn explain(local: &Local, console: &Console) -> Result<(), CommandError> {
     let (api, worker, database) = (local.api.url(), local.worker.url(), &local.database_url);
-    let [create, pay] = curl_lines(api, console, &subscription_invoice("starter", 1));
+    let session = local
+        .dev
+        .write_session(&console.tokens().session, &console.tokens().csrf)?;
+    let curl = format!("curl -K '{}'", session.display());
+    let invoices = format!("{api}/v1/billing/invoices");
+    let body = subscription_invoice("starter", 1);
     say(&format!(
         "
 Quittance is up
@@ -141,26 +166,13 @@ Quittance is up
 
 Try it in another terminal, as the demo user: create an invoice, then pay it
 
-{create}
+INVOICE=$({curl} -d '{body}' {invoices} | grep -o 'inv_[0-9a-f]*' | head -n 1); echo $INVOICE
 
-{pay}
+{curl} -X POST {invoices}/$INVOICE/pay-from-balance; echo
+
+and in a third one, watch the balance move: {curl} -N {api}/v1/balance/events
 
 Ctrl-C stops everything; the data stays in .dev/data."
     ));
-}
-
-fn curl_lines(api: &str, console: &Console, body: &Value) -> [String; 2] {
-    let tokens = console.tokens();
-    let (session, csrf) = (&tokens.session, &tokens.csrf);
-    let invoices = format!("{api}/v1/billing/invoices");
-    let post = format!(
-        "curl -sS -X POST -b 'nl_session={session}; nl_csrf={csrf}' -H 'X-CSRF-Token: {csrf}'"
-    );
-    let create = format!(
-        "{post} -H 'Content-Type: application/json' {invoices} -d '{body}' | tee /dev/stderr"
-    );
-    [
-        format!("INVOICE=$({create} | grep -o 'inv_[0-9a-f]*' | head -n 1); echo"),
-        format!("{post} {invoices}/$INVOICE/pay-from-balance; echo"),
-    ]
+    Ok(())
 }

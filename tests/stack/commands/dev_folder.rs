@@ -116,6 +116,28 @@ impl DevFolder {
         }
         write_private(&path, &content).map_err(|source| DevFolderError::Io { path, source })
     }
+
+    /// Writes the file with which curl is signed in, so that commands need not show the secrets.
+    pub(super) fn write_session(
+        &self,
+        session: &str,
+        csrf: &str,
+    ) -> Result<PathBuf, DevFolderError> {
+        let path = self.path.join("demo.curl");
+        let content = format!(
+            "# For curl -K: the demo user's session.
+silent
+show-error
+cookie = \"nl_session={session}; nl_csrf={csrf}\"
+header = \"X-CSRF-Token: {csrf}\"
+header = \"Content-Type: application/json\"
+"
+        );
+        match write_private(&path, &content) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(DevFolderError::Io { path, source }),
+        }
+    }
 }
 
 fn make_folder(path: &Path, mode: u32) -> Result<(), DevFolderError> {

@@ -48,10 +48,10 @@ pub(super) struct Local {
 impl Local {
     /// Starts everything, telling each step.
     pub(super) async fn start() -> Result<Self, CommandError> {
-        let port = api_port()?;
         let checkout = checkout::root()?;
         let account = Account::for_servers()?;
         let dev = DevFolder::take(&checkout, &account)?;
+        let port = api_port()?;
         let state = dev.state();
         dev.keep(&state)?;
         let data = data_folder::place(dev.path(), &account, Path::new(SHELTER))?;

@@ -35,6 +35,6 @@ async fn serve(local: &mut Local) -> Result<(), CommandError> {
         // A failure of a call is only the shadow of a process that has died.
         Err(error) => return Err(local.cause_of_death().unwrap_or(error)),
     };
-    demonstration::explain(local, &console);
+    demonstration::explain(local, &console)?;
     Err(local.first_death().await)
 }

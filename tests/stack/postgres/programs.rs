@@ -61,7 +61,8 @@ fn installed() -> Vec<Programs> {
     let search_path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&search_path).find(|folder| folder.join("initdb").is_file());
     let on_path = on_path.and_then(|folder| complete(major_of(&folder.join("postgres"))?, folder));
-    debian.chain(on_path).collect()
+    // The last of equals is chosen: the one in its own folder, rather than links to it.
+    on_path.into_iter().chain(debian).collect()
 }
 
 fn complete(major: u32, folder: PathBuf) -> Option<Programs> {

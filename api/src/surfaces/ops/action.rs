@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 /// Something an operator did.
 pub struct Action<'a> {
     /// What.
-    pub action: &'static str,
+    pub name: &'static str,
     /// To whom or what.
     pub target: String,
     /// With which parameters. Never secrets.
@@ -22,16 +22,16 @@ pub struct Action<'a> {
 /// Appends an action to the log.
 pub async fn record(connection: &mut PgConnection, action: Action<'_>) -> Result<(), sqlx::Error> {
     let Action {
-        action,
+        name,
         target,
         detail,
         outcome,
         trace,
     } = action;
-    tracing::info!(action, target, outcome, "operator action");
+    tracing::info!(action = name, target, outcome, "operator action");
     sqlx::query!(
         "insert into operator_actions (action, target, detail, outcome, trace_id) values ($1, $2, $3, $4, $5)",
-        action,
+        name,
         target,
         detail,
         outcome,

@@ -56,7 +56,7 @@ pub async fn adjust_balance(
     )
     .await?;
     let action = Action {
-        action: "balance.adjust",
+        name: "balance.adjust",
         target: user.to_string(),
         detail: json!({"delta_micro": delta_micro, "reason": reason, "idempotency_key": idempotency_key}),
         outcome: adjusted

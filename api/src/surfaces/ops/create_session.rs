@@ -34,7 +34,7 @@ pub async fn create_session(
         .fetch_optional(&mut *transaction)
         .await?;
     let action = |outcome| Action {
-        action: "session.create",
+        name: "session.create",
         target: user.to_string(),
         detail: json!({}),
         outcome,

@@ -31,7 +31,7 @@ pub async fn create_user(
         .execute(&mut *transaction)
         .await?;
     let action = Action {
-        action: "user.create",
+        name: "user.create",
         target: user_id.to_string(),
         detail: json!({}),
         outcome: "done",

@@ -48,7 +48,7 @@ async fn set(
     let mut transaction = app.pool.begin().await?;
     let found = set_lock(&mut transaction, user, locked).await?;
     let action = Action {
-        action: if locked {
+        name: if locked {
             "balance.lock"
         } else {
             "balance.unlock"

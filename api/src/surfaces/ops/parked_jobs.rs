@@ -75,7 +75,7 @@ async fn settle(
     }
     resolve(&mut transaction, id, resolution).await?;
     let action = Action {
-        action: "parked.resolve",
+        name: "parked.resolve",
         target: id.to_string(),
         detail: json!({"queue": job.queue, "resolution": resolution}),
         outcome: "done",

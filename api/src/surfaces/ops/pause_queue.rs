@@ -57,7 +57,7 @@ async fn set(
             .await?;
     }
     let action = Action {
-        action: if paused {
+        name: if paused {
             "queue.pause"
         } else {
             "queue.resume"

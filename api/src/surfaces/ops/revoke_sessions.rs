@@ -26,7 +26,7 @@ pub async fn revoke_sessions(
     let mut transaction = app.pool.begin().await?;
     let revoked = app.sessions.revoke(&mut transaction, user).await?;
     let action = Action {
-        action: "session.revoke",
+        name: "session.revoke",
         target: user.to_string(),
         detail: json!({"revoked": revoked}),
         outcome: "done",
