@@ -47,7 +47,8 @@ begin
     loop
         if v_user is distinct from r.user_id then
             v_user := r.user_id;
-            v_balance := r.balance;
+            -- No balance row, no money.
+            v_balance := coalesce(r.balance, 0);
             v_last := r.last_transfer_id;
         end if;
         v_outcome := case

@@ -224,15 +224,12 @@ async fn stay_connected(
     timeout: Duration,
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) {
-    let mut connected_before = false;
     loop {
         match tokio::time::timeout(timeout, connect(&hub, &client)).await {
             Ok(Ok(connection)) => {
-                if connected_before {
-                    tracing::info!("Redis is back; open streams catch up");
-                    hub.tell_all(&Signal::Resync);
-                }
-                connected_before = true;
+                // Whoever subscribed while there was no connection took a snapshot that may lack an event.
+                hub.tell_all(&Signal::Resync);
+                tracing::info!("subscribed to Redis");
                 let ended = serve(&hub, connection, &mut changes, timeout).await;
                 tracing::warn!(reason = ended, "the Redis subscription ended");
             }

@@ -118,6 +118,10 @@ pub async fn books(pool: &PgPool) -> Value {
     .expect("the books")
 }
 
+pub async fn assert_unchanged_by(before: &Value, deployment: &Deployment, what: &str) {
+    assert_eq!(&books(deployment.pool()).await, before, "{what}");
+}
+
 /// A refusal in the one form that the console knows: `{"error": "<string>"}` and nothing else.
 pub fn assert_refused(answer: &Answer, status: u16, error: &str, what: &str) {
     let said = (answer.status, &answer.body);

@@ -1,7 +1,7 @@
 //! Rules that a table shows better than a property.
 
 use shared::ids::TraceId;
-use shared::settlement::{expire, settle_from_balance};
+use shared::settlement::{cancel, expire, settle_from_balance};
 use sqlx::PgPool;
 use stack::Deployment;
 
@@ -200,5 +200,45 @@ async fn an_overdue_invoice_is_found_wherever_the_sweep_already_was() {
         expire(pool, 10, &TraceId::generate()).await.unwrap().count,
         0
     );
+    deployment.finish().await.unwrap();
+}
+
+/// A settlement function's row may arrive before its transaction commits; a failing commit must not read as success.
+#[tokio::test]
+async fn nothing_counts_before_the_commit() {
+    let deployment = Deployment::builder().workers(0).start().await.unwrap();
+    let pool = deployment.pool();
+    let model = Model { users: vec![with_balance(100)], invoices: (0..60).map(|_| pending(0, 1)).collect() };
+    let world = World::create(pool, &model).await;
+    let (user, overdue) = (world.users[0], world.invoices[1].clone());
+    sqlx::query("update invoices set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour' where id = $1")
+        .bind(overdue.as_str())
+        .execute(pool)
+        .await
+        .unwrap();
+    for statement in [
+        "create function refuse_commit() returns trigger language plpgsql as
+         $$ begin raise exception 'refused at commit'; end $$",
+        "create constraint trigger late after insert on outbox deferrable initially deferred
+         for each row execute function refuse_commit()",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+
+    let trace = TraceId::generate();
+    let requests: Vec<_> = (2..60).map(|invoice| world.request(invoice, 0)).collect();
+    let refused = [
+        settle_from_balance(pool, &requests).await.map(|_| ()),
+        cancel(pool, &world.invoices[0], user, &trace).await.map(|_| ()),
+        expire(pool, 10, &trace).await.map(|_| ()),
+    ];
+    for (index, outcome) in refused.into_iter().enumerate() {
+        assert!(outcome.is_err(), "call {index} reported success before its commit, which failed");
+    }
+    let changed: i64 = sqlx::query_scalar("select count(*) from invoices where status <> 'pending'")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(changed, 0);
     deployment.finish().await.unwrap();
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
+use crate::client::ClientError;
+use crate::client::console::subscription_invoice;
+use crate::client::frames::Frame;
 use crate::deployment::{Deployment, DeploymentError};
 use crate::offspring::is_alive;
 use crate::service::Service;
@@ -136,4 +139,90 @@ async fn private_servers_can_crash_and_come_back() {
         .expect("a pong");
     assert_eq!(pong, "PONG");
     deployment.finish().await.expect("clean");
+}
+
+#[tokio::test]
+async fn a_payment_is_seen_on_both_streams_of_another_api() {
+    let deployment = Deployment::builder()
+        .apis(2)
+        .start()
+        .await
+        .expect("it starts");
+    let here = deployment
+        .user_with_balance(100_000_000)
+        .await
+        .expect("a user");
+    let there = here.at(deployment.api(1).url());
+    let created = here
+        .create_invoice(&subscription_invoice("starter", 1))
+        .await
+        .expect("answer");
+    let id = created.body["id"].as_str().expect("an id").to_owned();
+    let mut invoice = there.invoice_stream(&id).await.expect("a stream");
+    let mut balance = there.balance_stream().await.expect("a stream");
+    let (event, data) = balance
+        .next_event(LIMIT)
+        .await
+        .expect("a frame")
+        .expect("open");
+    assert_eq!(
+        (event.as_str(), data["amount_micro"].as_i64()),
+        ("snapshot", Some(100_000_000))
+    );
+
+    let paid = here.pay(&id).await.expect("an answer");
+    assert_eq!(
+        (paid.status, &paid.body["status"]),
+        (200, &"paid".into()),
+        "{}",
+        paid.text
+    );
+    let frames = invoice
+        .collect_until_closed(LIMIT)
+        .await
+        .expect("the server closes it");
+    let names: Vec<&str> = frames.iter().map(Frame::name).collect();
+    assert_eq!(names, ["snapshot", "invoice_paid"]);
+    let (event, data) = balance
+        .next_event(LIMIT)
+        .await
+        .expect("a frame")
+        .expect("open");
+    assert_eq!(
+        (event.as_str(), &data["new_balance"]),
+        ("balance_debit", &paid.body["new_balance_micro"])
+    );
+
+    let silence = balance.next(Duration::from_millis(50)).await;
+    assert!(matches!(silence, Err(ClientError::Silent(_))));
+    deployment.kill_api(1).await;
+    assert!(matches!(
+        balance.next(LIMIT).await,
+        Err(ClientError::Cut(_))
+    ));
+    assert!(matches!(
+        there.balance().await,
+        Err(ClientError::NoAnswer { .. })
+    ));
+    deployment.finish().await.expect("clean");
+}
+
+#[tokio::test]
+async fn an_open_stream_does_not_hold_up_the_end() {
+    let deployment = Deployment::builder().start().await.expect("it starts");
+    let user = deployment.user().await.expect("a user");
+    let refused = user
+        .invoice_stream("inv_0000000000000000")
+        .await
+        .err()
+        .expect("unknown");
+    assert!(matches!(refused, ClientError::Unwanted { ref answer, .. } if answer.status == 404));
+    let mut stream = user.balance_stream().await.expect("a stream");
+    stream
+        .next_event(LIMIT)
+        .await
+        .expect("a frame")
+        .expect("open");
+    deployment.finish().await.expect("clean");
+    assert!(stream.next(LIMIT).await.expect("closed, not cut").is_none());
 }

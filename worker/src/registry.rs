@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::config::Config;
 use shared::ids::TraceId;
-use shared::queue::{Delivery, Envelope, Finish, Finisher, Queue, Reply, Source, park};
+use shared::queue::{Delivery, Ending, Envelope, Finish, Finisher, Queue, Reply, Source, park};
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
 use tokio::sync::{oneshot, watch};
@@ -35,7 +35,8 @@ pub enum RegistryError {
 pub enum Outcome<R> {
     /// It did what it was for, or found that out of the question: the caller gets this reply.
     Done(R),
-    /// The moment was wrong (a dependency is down): leave the entry, it will be delivered again.
+    /// The moment was wrong (a dependency is down): enqueue it anew. Such a round counts as no delivery, so that
+    /// an outage parks nothing.
     Again,
     /// It can never succeed: keep it for an operator.
     Park(String),
@@ -159,49 +160,63 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
         ..
     } = envelope;
     let job = AssertUnwindSafe(context.handler.handle(job, trace_id)).catch_unwind();
-    let (label, finish) = match tokio::time::timeout(context.timeout, job).await {
-        Ok(Ok(Outcome::Done(outcome))) => match serde_json::to_string(&Reply { id, outcome }) {
-            Ok(reply) => {
-                let entry_id = delivery.entry_id;
-                (
-                    "done",
-                    Some(Finish {
-                        entry_id,
-                        reply: Some((reply_to, reply)),
-                        succeeded: true,
-                    }),
-                )
-            }
-            Err(error) => {
-                log_failure("a reply cannot be encoded", &error);
-                ("again", None)
-            }
-        },
-        Ok(Ok(Outcome::Again)) => ("again", None),
-        Ok(Ok(Outcome::Park(reason))) => {
-            park_and_finish(context, &delivery, &reason).await;
-            ("parked", None)
-        }
+    let label = match tokio::time::timeout(context.timeout, job).await {
+        Ok(Ok(outcome)) => end(context, delivery, outcome, id, reply_to).await,
+        // The entry stays: it is delivered again, and parked when that happens too often.
         Ok(Err(panic)) => {
-            tracing::error!(
-                panic = panic_text(&*panic),
-                deliveries = delivery.deliveries,
-                "the job panicked"
-            );
-            ("panicked", None)
+            let deliveries = delivery.deliveries;
+            tracing::error!(panic = panic_text(&*panic), deliveries, "the job panicked");
+            "panicked"
         }
         Err(_) => {
             tracing::warn!(deliveries = delivery.deliveries, "the job took too long");
-            ("timed_out", None)
+            "timed_out"
         }
     };
     let queue = context.queue.name();
     metrics::counter!("quittance_jobs_total", "queue" => queue, "outcome" => label).increment(1);
     metrics::histogram!("quittance_job_duration_seconds", "queue" => queue)
         .record(started.elapsed());
-    if let Some(finish) = finish {
-        context.finisher.finish(finish).await;
-    }
+}
+
+/// Acts on an outcome; returns its name in the metrics.
+async fn end<H: Handler>(
+    context: &Context<H>,
+    delivery: Delivery,
+    outcome: Outcome<H::Reply>,
+    id: u64,
+    channel: String,
+) -> &'static str {
+    let Delivery {
+        entry_id, payload, ..
+    } = &delivery;
+    let (label, ending) = match outcome {
+        Outcome::Done(outcome) => match serde_json::to_string(&Reply { id, outcome }) {
+            Ok(message) => ("done", Ending::Replied { channel, message }),
+            Err(error) => {
+                park_and_finish(
+                    context,
+                    &delivery,
+                    &format!("the reply cannot be encoded: {error}"),
+                )
+                .await;
+                return "parked";
+            }
+        },
+        Outcome::Again => ("again", Ending::Requeued(payload.clone())),
+        Outcome::Park(reason) => {
+            park_and_finish(context, &delivery, &reason).await;
+            return "parked";
+        }
+    };
+    context
+        .finisher
+        .finish(Finish {
+            entry_id: entry_id.clone(),
+            ending,
+        })
+        .await;
+    label
 }
 
 /// Parks, and only then acknowledges; if Postgres is away the entry stays and is parked next time.
@@ -221,8 +236,7 @@ async fn park_and_finish<H: Handler>(context: &Context<H>, delivery: &Delivery, 
                 .finisher
                 .finish(Finish {
                     entry_id,
-                    reply: None,
-                    succeeded: false,
+                    ending: Ending::Parked,
                 })
                 .await;
         }

@@ -131,7 +131,7 @@ async fn work_queues(
     pauses: &Pauses,
     shutdown: &Shutdown,
 ) -> Result<(), RunError> {
-    let pay = Pay::new(group_commit);
+    let pay = Pay::new(group_commit, config);
     registry::run(
         config,
         pool,

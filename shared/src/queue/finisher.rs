@@ -5,20 +5,34 @@ use redis::aio::ConnectionManager;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{GROUP, Keys, Queue, RATE_KEPT_SECONDS, unix_seconds};
+use super::{GROUP, Keys, PAYLOAD, Queue, RATE_KEPT_SECONDS, unix_seconds};
 
 /// Jobs ended in one round trip at most.
 const BATCH: usize = 512;
 
-/// How a job ended.
+/// A job that is off a worker's hands.
 #[derive(Debug)]
 pub struct Finish {
     /// The stream entry to acknowledge.
     pub entry_id: String,
-    /// Channel and message of the reply, if somebody may wait for one.
-    pub reply: Option<(String, String)>,
-    /// Whether the job did what it was for, for the rates.
-    pub succeeded: bool,
+    /// What became of it.
+    pub ending: Ending,
+}
+
+/// What becomes of a job.
+#[derive(Debug)]
+pub enum Ending {
+    /// It has an outcome: tell whoever may wait.
+    Replied {
+        /// Where the caller listens.
+        channel: String,
+        /// The encoded reply.
+        message: String,
+    },
+    /// Its moment was wrong: this payload is enqueued anew, as a job of no deliveries.
+    Requeued(String),
+    /// It was parked.
+    Parked,
 }
 
 /// Hands ended jobs to the task that tells Redis. Cheap to clone; the task ends with the last clone.
@@ -56,11 +70,26 @@ async fn run(mut redis: ConnectionManager, keys: Keys, mut receiver: mpsc::Recei
 }
 
 async fn tell(redis: &mut ConnectionManager, keys: &Keys, batch: &[Finish]) -> RedisResult<()> {
-    let succeeded = batch.iter().filter(|finish| finish.succeeded).count();
     let rate = keys.rate(unix_seconds());
+    let mut succeeded = 0;
     let mut pipeline = redis::pipe();
-    for (channel, message) in batch.iter().filter_map(|finish| finish.reply.as_ref()) {
-        pipeline.publish(channel, message).ignore();
+    for finish in batch {
+        match &finish.ending {
+            Ending::Replied { channel, message } => {
+                pipeline.publish(channel, message).ignore();
+                succeeded += 1;
+            }
+            Ending::Requeued(payload) => {
+                pipeline
+                    .cmd("XADD")
+                    .arg(&keys.stream)
+                    .arg("*")
+                    .arg(PAYLOAD)
+                    .arg(payload)
+                    .ignore();
+            }
+            Ending::Parked => {}
+        }
     }
     let entries: Vec<&str> = batch
         .iter()

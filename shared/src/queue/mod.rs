@@ -18,7 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use finisher::{Finish, Finisher};
+pub use finisher::{Ending, Finish, Finisher};
 pub use jobs::{Envelope, EnvelopeError, PayJob, Reply};
 pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};
 pub use producer::{EnqueueError, Producer};

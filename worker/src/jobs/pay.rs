@@ -1,6 +1,6 @@
 //! Settles one invoice from a balance (contract §4.6), through the group commit.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::config::Config;
 use shared::ids::TraceId;
@@ -18,12 +18,17 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Pay {
     group_commit: GroupCommit,
+    patience: Duration,
 }
 
 impl Pay {
-    /// Settles through this group commit.
-    pub fn new(group_commit: GroupCommit) -> Self {
-        Self { group_commit }
+    /// Settles through this group commit. While Postgres is away it tries for most of its time, then lets the job
+    /// wait in the queue again.
+    pub fn new(group_commit: GroupCommit, config: &Config) -> Self {
+        Self {
+            group_commit,
+            patience: Self::timeout(config) / 2,
+        }
     }
 }
 
@@ -32,6 +37,7 @@ impl Handler for Pay {
     type Reply = PayOutcome;
 
     async fn handle(&self, job: PayJob, trace: TraceId) -> Outcome<PayOutcome> {
+        let started = Instant::now();
         let mut backoff = BACKOFF_MIN;
         loop {
             match self.group_commit.settle(job.clone(), trace.clone()).await {
@@ -39,12 +45,12 @@ impl Handler for Pay {
                     tracing::info!(invoice_id = %job.invoice_id, user_id = %job.user_id, ?outcome, "settled");
                     return Outcome::Done(outcome);
                 }
-                // The handler's timeout bounds the attempts; settling twice is answered like settling once.
-                Err(CommitError::Transient) => {
+                // Settling twice is answered like settling once.
+                Err(CommitError::Transient) if started.elapsed() < self.patience => {
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
-                Err(CommitError::Stopped) => return Outcome::Again,
+                Err(CommitError::Transient | CommitError::Stopped) => return Outcome::Again,
                 Err(CommitError::Refused(reason)) => return Outcome::Park(reason),
             }
         }

@@ -1,0 +1,91 @@
+//! `GET /v1/billing/invoices/{id}` (contract §4.3).
+
+use serde_json::json;
+use stack::Deployment;
+
+use crate::support::{
+    Caller, answer, assert_refused, created, finish, invoice, start, starter, text_of, topup, user,
+    user_with,
+};
+
+/// What no invoice is called.
+pub const IMPOSSIBLE_IDS: [&str; 14] = [
+    "inv_0000000000000000",
+    "inv_8f2c1a",
+    "inv_8F2A1C9D4E6B40F1",
+    "inv_8f2a1c9d4e6b40f1a",
+    "inv_",
+    "nonsense",
+    "0",
+    "-1",
+    "null",
+    "%00",
+    "%ff%fe",
+    "inv_8f2a1c9d4e6b40f%31%00",
+    "..%2f..%2fetc",
+    "'%20or%201=1--",
+];
+
+#[tokio::test]
+async fn the_owner_reads_what_was_created() {
+    let deployment = start(Deployment::builder().workers(0)).await;
+    let console = user(&deployment).await;
+    for body in [starter(), topup(5)] {
+        let invoice = created(&console, &body).await;
+        let answer = console.get_invoice(text_of(&invoice, "id")).await.expect("an answer");
+        assert_eq!((answer.status, answer.body), (200, invoice));
+    }
+    finish(deployment).await;
+}
+
+#[tokio::test]
+async fn a_paid_and_a_cancelled_invoice_say_so() {
+    let deployment = start(Deployment::builder()).await;
+    let console = user_with(&deployment, 49_000_000).await;
+    let fresh = created(&console, &starter()).await;
+    let id = text_of(&fresh, "id");
+    assert_eq!(console.pay(id).await.expect("an answer").status, 200);
+    let paid = console.get_invoice(id).await.expect("an answer").body;
+    let mut expected = fresh.clone();
+    expected["status"] = json!("paid");
+    for time in ["paid_at", "processed_at"] {
+        let text = text_of(&paid, time);
+        let format = &time::format_description::well_known::Rfc3339;
+        time::OffsetDateTime::parse(text, format).expect("an RFC 3339 time");
+        expected[time] = paid[time].clone();
+    }
+    assert_eq!(paid, expected);
+
+    let fresh = created(&console, &starter()).await;
+    let id = text_of(&fresh, "id");
+    assert_eq!(console.cancel(id).await.expect("an answer").status, 204);
+    let mut expected = fresh.clone();
+    expected["status"] = json!("cancelled");
+    let cancelled = console.get_invoice(id).await.expect("an answer").body;
+    assert_eq!(cancelled, expected);
+    finish(deployment).await;
+}
+
+#[tokio::test]
+async fn unknown_and_foreign_invoices_are_one_answer() {
+    let deployment = start(Deployment::builder().workers(0)).await;
+    let console = user(&deployment).await;
+    let foreign = invoice(&user(&deployment).await, &starter()).await;
+    for id in IMPOSSIBLE_IDS.into_iter().chain([foreign.as_str()]) {
+        let answer = console.get_invoice(id).await.expect("an answer");
+        assert_refused(&answer, 404, "not found", id);
+    }
+    let long = "x".repeat(4000);
+    let answer = console.get_invoice(&long).await.expect("an answer");
+    assert_refused(&answer, 404, "not found", "a long id");
+
+    let caller = Caller::at(deployment.api(0).url());
+    for id in ["inv_0000000000000000", "nonsense", foreign.as_str()] {
+        let path = format!("/v1/billing/invoices/{id}");
+        let anonymous = crate::support::answer(caller.get(&path)).await;
+        assert_refused(&anonymous, 401, "auth required", id);
+    }
+    let unknown = answer(caller.get("/v1/billing/no-such-thing")).await;
+    assert_refused(&unknown, 404, "not found", "no such path");
+    finish(deployment).await;
+}
