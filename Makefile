@@ -18,7 +18,9 @@ build: prerequisites ## build the programs
 	@[[ -x "$(STACK)" ]] || echo "Building Quittance; the first time takes a few minutes, later ones take seconds."
 	@cargo build --locked $(BINS)
 
-test: build ## run all tests, on a temporary Postgres and Redis
+# Programs and tests in one build: apart, features that only tests need would have each crate built twice.
+test: prerequisites ## run all tests, on a temporary Postgres and Redis
+	@cargo build --locked --workspace --bins --tests
 	@exec "$(STACK)" test -- cargo test --locked --workspace
 
 lint: ## check the format and the lints

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::ConnectionManager;
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
 use shared::invoices::RailRegistry;
-use shared::queue::{Producer, Queue};
+use shared::queue::{self, Producer, Queue};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -54,7 +54,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let shutdown = telemetry::on_signal()?;
     let pool = db::pool(&config.database, "quittance-api")?;
     db::check_schema(&pool).await?;
-    let redis = connect(&config).await?;
+    let redis = queue::connect(&config.redis).await?;
     let (publisher, publishing) = Publisher::spawn(
         redis.clone(),
         config.redis.redis_prefix.clone(),
@@ -133,14 +133,6 @@ fn router(app: App, metrics: PrometheusHandle, readiness: Readiness) -> Router {
         .layer(from_fn_with_state(app.clone(), frame::frame))
         .with_state(app)
         .merge(telemetry::probes(metrics, readiness))
-}
-
-async fn connect(config: &Config) -> Result<ConnectionManager, redis::RedisError> {
-    let settings = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(config.redis.timeout()))
-        .set_connection_timeout(Some(config.redis.timeout()));
-    ConnectionManager::new_with_config(redis::Client::open(config.redis.redis_url())?, settings)
-        .await
 }
 
 async fn forget_quiet_users(app: App) {

@@ -3,9 +3,8 @@
 use serde_json::json;
 use stack::Deployment;
 
-use crate::read::IMPOSSIBLE_IDS;
 use crate::support::{
-    Caller, NEVER_MS, answer, assert_now, assert_refused, assert_unchanged_by, backdate, books,
+    Caller, IMPOSSIBLE_IDS, NEVER_MS, answer, assert_now, assert_refused, assert_unchanged_by, backdate, books,
     finish, invoice, signed_in, start, starter, topup, user, user_with,
 };
 

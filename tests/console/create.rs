@@ -6,11 +6,10 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use stack::client::console::subscription_invoice;
 use stack::{Console, Deployment};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::support::{
-    assert_now, created, fields, finish, start, starter, text_of, topup, user, with,
+    assert_now, created, fields, finish, start, starter, text_of, time_of, topup, user,
+    with,
 };
 
 const USDC: &str = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
@@ -22,10 +21,6 @@ async fn roomy() -> (Deployment, Console) {
     let deployment = start(builder.env("QUITTANCE_INVOICES_PENDING_MAX", "1000")).await;
     let console = user(&deployment).await;
     (deployment, console)
-}
-
-fn time_of(invoice: &Value, field: &str) -> OffsetDateTime {
-    OffsetDateTime::parse(text_of(invoice, field), &Rfc3339).expect("an RFC 3339 time")
 }
 
 /// The payment URI taken apart: its path and its parameters.

@@ -3,10 +3,11 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 use stack::{Console, Deployment};
+use time::OffsetDateTime;
 
 use crate::support::{
     Caller, INVOICES, answer, assert_refused, created, fields, finish, invoice, start, starter,
-    text_of, topup, user, user_with, with,
+    text_of, time_of, topup, user, user_with, with,
 };
 
 async fn page(console: &Console, query: &str) -> Vec<Value> {
@@ -56,7 +57,7 @@ async fn pages_fit_together_whatever_the_numbers() {
     let body = starter();
     expected.extend(join_all((0..95).map(|_| invoice(&console, &body))).await);
     let newest = page(&console, "limit=100").await;
-    let times: Vec<&str> = newest.iter().map(|one| text_of(one, "created_at")).collect();
+    let times: Vec<OffsetDateTime> = newest.iter().map(|one| time_of(one, "created_at")).collect();
     assert!(times.is_sorted_by(|one, next| one >= next), "{times:?}");
 
     let mut seen = Vec::new();

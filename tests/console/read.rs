@@ -4,27 +4,9 @@ use serde_json::json;
 use stack::Deployment;
 
 use crate::support::{
-    Caller, answer, assert_refused, created, finish, invoice, start, starter, text_of, topup, user,
-    user_with,
+    Caller, IMPOSSIBLE_IDS, answer, assert_now, assert_refused, created, finish, invoice, start, starter,
+    text_of, time_of, topup, user, user_with,
 };
-
-/// What no invoice is called.
-pub const IMPOSSIBLE_IDS: [&str; 14] = [
-    "inv_0000000000000000",
-    "inv_8f2c1a",
-    "inv_8F2A1C9D4E6B40F1",
-    "inv_8f2a1c9d4e6b40f1a",
-    "inv_",
-    "nonsense",
-    "0",
-    "-1",
-    "null",
-    "%00",
-    "%ff%fe",
-    "inv_8f2a1c9d4e6b40f%31%00",
-    "..%2f..%2fetc",
-    "'%20or%201=1--",
-];
 
 #[tokio::test]
 async fn the_owner_reads_what_was_created() {
@@ -49,9 +31,7 @@ async fn a_paid_and_a_cancelled_invoice_say_so() {
     let mut expected = fresh.clone();
     expected["status"] = json!("paid");
     for time in ["paid_at", "processed_at"] {
-        let text = text_of(&paid, time);
-        let format = &time::format_description::well_known::Rfc3339;
-        time::OffsetDateTime::parse(text, format).expect("an RFC 3339 time");
+        assert_now(&json!(time_of(&paid, time).unix_timestamp()), time);
         expected[time] = paid[time].clone();
     }
     assert_eq!(paid, expected);

@@ -9,6 +9,8 @@ use sqlx::PgPool;
 use stack::client::console::subscription_invoice;
 use stack::deployment::Builder;
 use stack::{Answer, Console, Deployment, Frames};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The longest that anything awaited here may take, on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -17,6 +19,24 @@ pub const NEVER_MS: &str = "3600000";
 pub const INVOICES: &str = "/v1/billing/invoices";
 /// One month of the plan `starter`.
 pub const STARTER: i64 = 49_000_000;
+
+/// What no invoice is called.
+pub const IMPOSSIBLE_IDS: [&str; 14] = [
+    "inv_0000000000000000",
+    "inv_8f2c1a",
+    "inv_8F2A1C9D4E6B40F1",
+    "inv_8f2a1c9d4e6b40f1a",
+    "inv_",
+    "nonsense",
+    "0",
+    "-1",
+    "null",
+    "%00",
+    "%ff%fe",
+    "inv_8f2a1c9d4e6b40f%31%00",
+    "..%2f..%2fetc",
+    "'%20or%201=1--",
+];
 
 pub async fn start(builder: Builder) -> Deployment {
     builder.start().await.expect("the deployment starts")
@@ -74,6 +94,11 @@ pub async fn invoice(console: &Console, body: &Value) -> String {
 
 pub fn text_of<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().expect("a text")
+}
+
+/// A field that must be an RFC 3339 time.
+pub fn time_of(invoice: &Value, field: &str) -> OffsetDateTime {
+    OffsetDateTime::parse(text_of(invoice, field), &Rfc3339).expect("an RFC 3339 time")
 }
 
 /// The names of an object's fields, sorted.

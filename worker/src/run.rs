@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use axum::Router;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
-use shared::queue::{Finisher, Queue};
+use shared::queue::{self, Finisher, Queue};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -50,7 +49,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let shutdown = telemetry::on_signal()?;
     let pool = db::pool(&config.database, "quittance-worker")?;
     db::check_schema(&pool).await?;
-    let redis = connect(&config).await?;
+    let redis = queue::connect(&config.redis).await?;
 
     let listener = TcpListener::bind(config.worker.worker_listen).await?;
     tracing::info!(address = %listener.local_addr()?, service = "worker", "listening");
@@ -96,14 +95,6 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     pool.close().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-async fn connect(config: &Config) -> Result<ConnectionManager, redis::RedisError> {
-    let settings = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(config.redis.timeout()))
-        .set_connection_timeout(Some(config.redis.timeout()));
-    ConnectionManager::new_with_config(redis::Client::open(config.redis.redis_url())?, settings)
-        .await
 }
 
 fn serve_probes(

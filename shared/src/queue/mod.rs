@@ -7,6 +7,7 @@
 //! Writers: the api enqueues ([`Producer`]); the worker acknowledges and replies ([`Finisher`]).
 //! Deliberately absent: exactly-once. Handlers may run twice at once; Postgres makes effects single.
 
+mod connection;
 mod finisher;
 mod jobs;
 mod parking;
@@ -18,6 +19,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use connection::connect;
 pub use finisher::{Ending, Finish, Finisher};
 pub use jobs::{Envelope, EnvelopeError, PayJob, Reply};
 pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};

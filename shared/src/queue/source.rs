@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures::Stream;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::ConnectionManager;
 use redis::streams::{StreamAutoClaimReply, StreamId, StreamPendingCountReply, StreamReadReply};
-use redis::{Client, RedisError, RedisResult};
+use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{GROUP, Keys, PAYLOAD, Queue};
+use super::{GROUP, Keys, PAYLOAD, Queue, connect};
 use crate::config::{QueueConfig, RedisConfig};
 
 /// How long to wait before asking Redis again after it failed.
@@ -51,13 +51,9 @@ impl Source {
         paused: watch::Receiver<bool>,
         stopping: watch::Receiver<bool>,
     ) -> RedisResult<Self> {
-        // A connection of its own: XREADGROUP blocks it. The timeout exceeds the block (checked at start).
-        let settings = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(redis.timeout()))
-            .set_connection_timeout(Some(redis.timeout()));
         Ok(Self {
-            redis: ConnectionManager::new_with_config(Client::open(redis.redis_url())?, settings)
-                .await?,
+            // A connection of its own: XREADGROUP blocks it. Its timeout exceeds the block (checked at start).
+            redis: connect(redis).await?,
             keys: Keys::new(&redis.redis_prefix, queue),
             consumer: Uuid::new_v4().to_string(),
             config: config.clone(),
