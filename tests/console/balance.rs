@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stack::{Console, Deployment};
 
-use crate::support::{Caller, answer, assert_now, assert_refused, finish, start, user};
+use crate::support::{Caller, assert_now, assert_refused, finish, send, start, user};
 
 async fn balance(console: &Console) -> Value {
     let answer = console.balance().await.expect("an answer");
@@ -18,13 +18,21 @@ async fn a_balance_is_told_from_the_first_moment() {
     let (operator, id) = (deployment.operator(), console.user_id());
     let fresh = balance(&console).await;
     assert_now(&fresh["updated_at"], "a new user");
-    let expected =
-        json!({"amount_micro": 0, "locked": false, "updated_at": fresh["updated_at"]});
+    let expected = json!({"amount_micro": 0, "locked": false, "updated_at": fresh["updated_at"]});
     assert_eq!(fresh, expected);
 
-    operator.adjust(id, 9_007_199_254_740_991, "all there is", "a").await.expect("adjusted");
-    assert_eq!(balance(&console).await["amount_micro"], 9_007_199_254_740_991_i64);
-    operator.adjust(id, -9_007_199_254_740_990, "most of it", "b").await.expect("adjusted");
+    operator
+        .adjust(id, 9_007_199_254_740_991, "all there is", "a")
+        .await
+        .expect("adjusted");
+    assert_eq!(
+        balance(&console).await["amount_micro"],
+        9_007_199_254_740_991_i64
+    );
+    operator
+        .adjust(id, -9_007_199_254_740_990, "most of it", "b")
+        .await
+        .expect("adjusted");
     assert_eq!(balance(&console).await["amount_micro"], 1);
 
     assert_eq!(operator.lock(id).await.expect("an answer").status, 200);
@@ -45,7 +53,7 @@ async fn a_balance_is_told_from_the_first_moment() {
 #[tokio::test]
 async fn a_balance_needs_a_session_and_a_database() {
     let deployment = start(Deployment::builder().workers(0)).await;
-    let anonymous = answer(Caller::at(deployment.api(0).url()).get("/v1/balance")).await;
+    let anonymous = send(Caller::at(deployment.api(0).url()).get("/v1/balance")).await;
     assert_refused(&anonymous, 401, "auth required", "no cookie");
 
     let console = user(&deployment).await;
@@ -54,7 +62,10 @@ async fn a_balance_needs_a_session_and_a_database() {
         .await
         .expect("the superuser may");
     let broken = console.balance().await.expect("an answer");
-    let detail = broken.error().strip_prefix("internal: ").unwrap_or_default();
+    let detail = broken
+        .error()
+        .strip_prefix("internal: ")
+        .unwrap_or_default();
     assert!(!detail.is_empty(), "{}", broken.text);
     assert_refused(&broken, 500, broken.error(), "a broken database");
     sqlx::query("grant select on balances to quittance_api")

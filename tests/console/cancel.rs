@@ -4,8 +4,8 @@ use serde_json::json;
 use stack::Deployment;
 
 use crate::support::{
-    Caller, IMPOSSIBLE_IDS, NEVER_MS, answer, assert_now, assert_refused, assert_unchanged_by, backdate, books,
-    finish, invoice, signed_in, start, starter, topup, user, user_with,
+    Caller, IMPOSSIBLE_IDS, NEVER_MS, assert_now, assert_refused, assert_unchanged_by, backdate,
+    books, finish, invoice, send, signed_in, start, starter, topup, user, user_with,
 };
 
 const GONE: &str = "not found or not pending";
@@ -30,7 +30,10 @@ async fn the_owner_cancels_once() {
         assert_refused(&again, 404, GONE, "a second time");
         assert_unchanged_by(&before, &deployment, "a second time").await;
 
-        let event = &before["outbox"].as_array().and_then(|all| all.last()).expect("an event");
+        let event = &before["outbox"]
+            .as_array()
+            .and_then(|all| all.last())
+            .expect("an event");
         assert_eq!(event["topic"], format!("invoice:{id}"));
         let data = &event["message"]["data"];
         assert_eq!(data["kind"], "invoice_cancelled");
@@ -46,8 +49,15 @@ async fn a_body_is_not_looked_at() {
     let caller = Caller::at(deployment.api(0).url());
     for (content_type, body) in [("application/json", "{"), ("text/plain", "x"), ("", "")] {
         let id = invoice(&console, &starter()).await;
-        let request = caller.post(&path(&id)).header("content-type", content_type).body(body);
-        assert_eq!(answer(signed_in(request, &console)).await.status, 204, "{content_type}");
+        let request = caller
+            .post(&path(&id))
+            .header("content-type", content_type)
+            .body(body);
+        assert_eq!(
+            send(signed_in(request, &console)).await.status,
+            204,
+            "{content_type}"
+        );
     }
     finish(deployment).await;
 }
@@ -72,7 +82,9 @@ async fn everything_else_is_one_refusal_and_changes_nothing() {
     let foreign = invoice(&other, &starter()).await;
     let before = books(deployment.pool()).await;
     let rows = [
-        ("paid", &paid), ("past its expiry, not swept", &expired), ("expired", &swept),
+        ("paid", &paid),
+        ("past its expiry, not swept", &expired),
+        ("expired", &swept),
         ("another user's", &foreign),
     ];
     for (what, id) in rows {
@@ -83,8 +95,10 @@ async fn everything_else_is_one_refusal_and_changes_nothing() {
         let answer = console.cancel(id).await.expect("an answer");
         assert_refused(&answer, 404, GONE, id);
     }
-    let anonymous = Caller::at(deployment.api(0).url()).post(&path(&foreign)).json(&json!({}));
-    assert_refused(&answer(anonymous).await, 401, "auth required", "no cookie");
+    let anonymous = Caller::at(deployment.api(0).url())
+        .post(&path(&foreign))
+        .json(&json!({}));
+    assert_refused(&send(anonymous).await, 401, "auth required", "no cookie");
     assert_unchanged_by(&before, &deployment, "refused").await;
     finish(deployment).await;
 }

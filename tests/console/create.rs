@@ -8,8 +8,7 @@ use stack::client::console::subscription_invoice;
 use stack::{Console, Deployment};
 
 use crate::support::{
-    assert_now, created, fields, finish, start, starter, text_of, time_of, topup, user,
-    with,
+    assert_now, created, fields, finish, start, starter, text_of, time_of, topup, user, with,
 };
 
 const USDC: &str = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
@@ -62,13 +61,21 @@ async fn the_answer_is_the_single_view_with_every_field_in_its_place() {
         "address": {"address": address, "rail": "sol-native", "network": "sol", "token": "SOL"},
         "payments_received_micro": 0,
     });
-    for chosen_by_the_server in ["id", "reference_pubkey", "created_at", "expires_at", "qr_uri"] {
+    for chosen_by_the_server in [
+        "id",
+        "reference_pubkey",
+        "created_at",
+        "expires_at",
+        "qr_uri",
+    ] {
         assert!(invoice[chosen_by_the_server].is_string(), "{invoice}");
         expected[chosen_by_the_server] = invoice[chosen_by_the_server].clone();
     }
     assert_eq!(invoice, expected);
 
-    let digits = text_of(&invoice, "id").strip_prefix("inv_").expect("the prefix");
+    let digits = text_of(&invoice, "id")
+        .strip_prefix("inv_")
+        .expect("the prefix");
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     assert!(!digits.is_empty() && digits.bytes().all(is_hex), "{digits}");
     assert_now(
@@ -85,9 +92,21 @@ async fn what_is_not_given_gets_its_default_or_is_left_out() {
     let (deployment, console) = roomy().await;
     let invoice = created(&console, &starter()).await;
     let expected = [
-        "address", "amount_micro", "amount_usd", "bill_action", "channel", "created_at",
-        "description", "expires_at", "id", "payments_received_micro", "qr_uri", "rail",
-        "reference_pubkey", "status", "user_id",
+        "address",
+        "amount_micro",
+        "amount_usd",
+        "bill_action",
+        "channel",
+        "created_at",
+        "description",
+        "expires_at",
+        "id",
+        "payments_received_micro",
+        "qr_uri",
+        "rail",
+        "reference_pubkey",
+        "status",
+        "user_id",
     ];
     assert_eq!(fields(&invoice), expected);
     assert_eq!(invoice["description"], "");
@@ -116,7 +135,8 @@ async fn subscriptions_are_priced_by_plan_and_months() {
             let due = dollars * i64::from(months) * 1_000_000;
             for amount in [json!(null), json!(0), json!(due)] {
                 let body = subscription_invoice(plan, months);
-                let invoice = created(&console, &with(body, &json!({"amount_micro": amount}))).await;
+                let invoice =
+                    created(&console, &with(body, &json!({"amount_micro": amount}))).await;
                 assert_eq!(invoice["amount_micro"], due, "{plan} {months} {amount}");
                 let usd = format!("{}.00", dollars * i64::from(months));
                 assert_eq!(invoice["amount_usd"], usd, "{plan} {months}");
@@ -138,7 +158,10 @@ async fn prices_and_the_largest_topup_are_settings() {
     assert_eq!(invoice["amount_micro"], 3_000_003);
     assert_eq!(invoice["amount_usd"], "3.000003");
     created(&console, &topup(5_000_000)).await;
-    let answer = console.create_invoice(&topup(5_000_001)).await.expect("an answer");
+    let answer = console
+        .create_invoice(&topup(5_000_001))
+        .await
+        .expect("an answer");
     assert_eq!((answer.status, answer.error()), (400, "amount_too_large"));
     finish(deployment).await;
 }
@@ -243,13 +266,22 @@ async fn fields_that_are_the_servers_are_not_taken_from_the_body() {
     let plain = created(&console, &starter()).await;
     let invoice = created(&console, &with(starter(), &forged)).await;
     assert_eq!(fields(&invoice), fields(&plain));
-    for field in ["user_id", "status", "payments_received_micro", "address", "amount_usd"] {
+    for field in [
+        "user_id",
+        "status",
+        "payments_received_micro",
+        "address",
+        "amount_usd",
+    ] {
         assert_eq!(invoice[field], plain[field], "{field}");
     }
     for field in ["id", "reference_pubkey", "created_at", "expires_at"] {
         assert_ne!(invoice[field], forged[field], "{field}");
     }
-    let read = console.get_invoice(text_of(&invoice, "id")).await.expect("an answer");
+    let read = console
+        .get_invoice(text_of(&invoice, "id"))
+        .await
+        .expect("an answer");
     assert_eq!((read.status, read.body), (200, invoice));
     finish(deployment).await;
 }

@@ -5,35 +5,73 @@ use serde_json::{Value, json};
 use stack::{Answer, Console, Deployment};
 
 use crate::support::{
-    Caller, INVOICES, answer, assert_bad_json, assert_unchanged_by, books, finish, signed_in,
-    start, starter, user, with,
+    Caller, INVOICES, assert_bad_json, assert_unchanged_by, books, finish, send, signed_in, start,
+    starter, user, with,
 };
 
-async fn post(deployment: &Deployment, console: &Console, body: impl Into<reqwest::Body>) -> Answer {
+async fn post(
+    deployment: &Deployment,
+    console: &Console,
+    body: impl Into<reqwest::Body>,
+) -> Answer {
     let request = Caller::at(deployment.api(0).url()).post(INVOICES);
     let request = request.header(CONTENT_TYPE, "application/json").body(body);
-    answer(signed_in(request, console)).await
+    send(signed_in(request, console)).await
 }
 
 /// Values of another type than the field's, as they stand in JSON.
 const MISTYPED: &[(&str, &str)] = &[
-        ("channel", "5"), ("channel", "null"), ("channel", "[]"), ("rail", "null"), ("rail", "{}"),
-        ("bill_action", "null"), ("bill_action", "\"topup\""), ("bill_action", "5"),
-        ("bill_action", "{\"type\":null}"), ("bill_action", "{\"type\":5}"),
-        ("bill_action", "{\"type\":\"subscription_renew\",\"plan\":5,\"months\":1}"),
-        ("bill_action", "{\"type\":\"subscription_renew\",\"plan\":\"scale\",\"months\":\"1\"}"),
-        ("bill_action", "{\"type\":\"subscription_renew\",\"plan\":\"scale\",\"months\":1.0}"),
-        ("amount_micro", "49000000.0"), ("amount_micro", "0.0"), ("amount_micro", "-0.0"),
-        ("amount_micro", "4.9e7"), ("amount_micro", "1e400"), ("amount_micro", "\"49000000\""),
-        ("amount_micro", "\"\""), ("amount_micro", "9223372036854775808"),
-        ("amount_micro", "-9223372036854775809"), ("amount_micro", "1e-7"),
-        ("amount_micro", "99999999999999999999999999999999999999999999"),
-        ("amount_micro", "true"), ("amount_micro", "[]"), ("amount_micro", "{}"),
-        ("amount_micro", "NaN"), ("amount_micro", "Infinity"), ("amount_micro", "0x10"),
-        ("amount_micro", "049000000"), ("amount_micro", "+1"), ("ttl_seconds", "60.0"),
-        ("ttl_seconds", "\"3600\""), ("ttl_seconds", "9223372036854775808"),
-        ("description", "5"), ("description", "[]"), ("client_request_id", "5"),
-        ("client_request_id", "{}"),
+    ("channel", "5"),
+    ("channel", "null"),
+    ("channel", "[]"),
+    ("rail", "null"),
+    ("rail", "{}"),
+    ("bill_action", "null"),
+    ("bill_action", "\"topup\""),
+    ("bill_action", "5"),
+    ("bill_action", "{\"type\":null}"),
+    ("bill_action", "{\"type\":5}"),
+    (
+        "bill_action",
+        "{\"type\":\"subscription_renew\",\"plan\":5,\"months\":1}",
+    ),
+    (
+        "bill_action",
+        "{\"type\":\"subscription_renew\",\"plan\":\"scale\",\"months\":\"1\"}",
+    ),
+    (
+        "bill_action",
+        "{\"type\":\"subscription_renew\",\"plan\":\"scale\",\"months\":1.0}",
+    ),
+    ("amount_micro", "49000000.0"),
+    ("amount_micro", "0.0"),
+    ("amount_micro", "-0.0"),
+    ("amount_micro", "4.9e7"),
+    ("amount_micro", "1e400"),
+    ("amount_micro", "\"49000000\""),
+    ("amount_micro", "\"\""),
+    ("amount_micro", "9223372036854775808"),
+    ("amount_micro", "-9223372036854775809"),
+    ("amount_micro", "1e-7"),
+    (
+        "amount_micro",
+        "99999999999999999999999999999999999999999999",
+    ),
+    ("amount_micro", "true"),
+    ("amount_micro", "[]"),
+    ("amount_micro", "{}"),
+    ("amount_micro", "NaN"),
+    ("amount_micro", "Infinity"),
+    ("amount_micro", "0x10"),
+    ("amount_micro", "049000000"),
+    ("amount_micro", "+1"),
+    ("ttl_seconds", "60.0"),
+    ("ttl_seconds", "\"3600\""),
+    ("ttl_seconds", "9223372036854775808"),
+    ("description", "5"),
+    ("description", "[]"),
+    ("client_request_id", "5"),
+    ("client_request_id", "{}"),
 ];
 
 /// The text of a body whose field (given as it stands in JSON) is added to a good one.
@@ -86,7 +124,11 @@ async fn what_is_not_the_documented_object_is_bad_json() {
         let answer = post(&deployment, &console, text.clone()).await;
         assert_bad_json(&answer, &text);
     }
-    let not_text = [b"{\"channel\":\"\xff\"}".to_vec(), vec![0; 10], vec![0xff; 10]];
+    let not_text = [
+        b"{\"channel\":\"\xff\"}".to_vec(),
+        vec![0; 10],
+        vec![0xff; 10],
+    ];
     for bytes in not_text {
         let what = format!("{bytes:?}");
         assert_bad_json(&post(&deployment, &console, bytes).await, &what);
@@ -102,8 +144,14 @@ async fn a_list_of_values_is_no_object() {
     let before = books(deployment.pool()).await;
     let lists = [
         json!(["crypto-onchain", "sol-spl-usdc", {"type": "topup"}, 5]),
-        with(starter(), &json!({"bill_action": ["subscription_purchase", "starter", 1]})),
-        with(starter(), &json!({"bill_action": ["topup"], "amount_micro": 5})),
+        with(
+            starter(),
+            &json!({"bill_action": ["subscription_purchase", "starter", 1]}),
+        ),
+        with(
+            starter(),
+            &json!({"bill_action": ["topup"], "amount_micro": 5}),
+        ),
     ];
     for body in lists {
         let text = body.to_string();
@@ -125,8 +173,11 @@ async fn missing_doubled_and_mistyped_fields_are_bad_json() {
     texts.push(replacing("\"type\"", "\"other\""));
     texts.extend(
         [
-            "\"channel\":\"crypto-onchain\"", "\"rail\":\"sol-native\"", "\"bill_action\":{}",
-            "\"amount_micro\":0,\"amount_micro\":0", "\"ttl_seconds\":60,\"ttl_seconds\":60",
+            "\"channel\":\"crypto-onchain\"",
+            "\"rail\":\"sol-native\"",
+            "\"bill_action\":{}",
+            "\"amount_micro\":0,\"amount_micro\":0",
+            "\"ttl_seconds\":60,\"ttl_seconds\":60",
             "\"description\":\"\",\"description\":\"\"",
             "\"client_request_id\":\"a\",\"client_request_id\":\"b\"",
         ]
@@ -140,7 +191,7 @@ async fn missing_doubled_and_mistyped_fields_are_bad_json() {
         object[field] = json!("@");
         texts.push(object.to_string().replace("\"@\"", value));
         match kept {
-            Value::Null => drop(object.as_object_mut().and_then(|map| map.remove(field))),
+            Value::Null => drop(object.as_object_mut().and_then(|map| map.remove(*field))),
             kept => object[field] = kept,
         }
     }
@@ -169,7 +220,14 @@ async fn unusual_but_good_bodies_are_taken() {
         let answer = post(&deployment, &console, text.clone()).await;
         assert_eq!(answer.status, 201, "{text}: {}", answer.text);
     }
-    let kept = ["😀", "\u{1}\u{7f}\u{85}", "\" \\ / \r\n\t", "' or 1=1 --", "<b>&amp;</b>", "\u{202e}"];
+    let kept = [
+        "😀",
+        "\u{1}\u{7f}\u{85}",
+        "\" \\ / \r\n\t",
+        "' or 1=1 --",
+        "<b>&amp;</b>",
+        "\u{202e}",
+    ];
     let longest = ["x".repeat(500), "ä".repeat(500), "😀".repeat(500)];
     let descriptions = kept.map(str::to_owned).into_iter().chain(longest);
     for description in descriptions {
@@ -178,7 +236,12 @@ async fn unusual_but_good_bodies_are_taken() {
         assert_eq!(answer.status, 201, "{description}: {}", answer.text);
         assert_eq!(answer.body["description"], description);
     }
-    for id in ["x".repeat(128), "ä".repeat(128), " ".to_owned(), "😀 / \" \\".to_owned()] {
+    for id in [
+        "x".repeat(128),
+        "ä".repeat(128),
+        " ".to_owned(),
+        "😀 / \" \\".to_owned(),
+    ] {
         let body = with(starter(), &json!({"client_request_id": id}));
         let answer = post(&deployment, &console, body.to_string()).await;
         assert_eq!(answer.status, 201, "{id}: {}", answer.text);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use stack::{Answer, Console, Deployment};
 
 use crate::support::{
-    Caller, INVOICES, answer, assert_refused, backdate, books, created, finish, signed_in, start,
+    Caller, INVOICES, assert_refused, backdate, books, created, finish, send, signed_in, start,
     starter, text_of, topup, user, user_with, with,
 };
 
@@ -40,8 +40,11 @@ async fn the_same_request_gets_the_same_invoice_as_it_stands_now() {
     let text = r#" {"client_request_id": "a", "unknown": 1,
         "bill_action": {"months": 1, "plan": "starter", "type": "subscription_purchase"},
         "rail": "sol-spl-usdc", "channel": "crypto-onchain"} "#;
-    let request = caller.post(INVOICES).header("content-type", "application/json").body(text);
-    let reordered = answer(signed_in(request, &console)).await;
+    let request = caller
+        .post(INVOICES)
+        .header("content-type", "application/json")
+        .body(text);
+    let reordered = send(signed_in(request, &console)).await;
     assert_eq!((reordered.status, &reordered.body), (200, &first));
     assert_eq!(books(deployment.pool()).await, before);
 
@@ -55,14 +58,26 @@ async fn the_same_request_gets_the_same_invoice_as_it_stands_now() {
     let paid = console.pay(text_of(&first, "id")).await.expect("an answer");
     assert_eq!(paid.status, 200);
     let replayed = replay(&console, &keyed("a")).await;
-    assert_eq!((&replayed["id"], &replayed["status"]), (&first["id"], &json!("paid")));
-    let cancelled = console.cancel(text_of(&second, "id")).await.expect("an answer");
+    assert_eq!(
+        (&replayed["id"], &replayed["status"]),
+        (&first["id"], &json!("paid"))
+    );
+    let cancelled = console
+        .cancel(text_of(&second, "id"))
+        .await
+        .expect("an answer");
     assert_eq!(cancelled.status, 204);
     let replayed = replay(&console, &keyed("A")).await;
-    assert_eq!((&replayed["id"], &replayed["status"]), (&second["id"], &json!("cancelled")));
+    assert_eq!(
+        (&replayed["id"], &replayed["status"]),
+        (&second["id"], &json!("cancelled"))
+    );
     backdate(deployment.pool(), text_of(&third, "id")).await;
     let replayed = replay(&console, &keyed("c")).await;
-    assert_eq!((&replayed["id"], &replayed["status"]), (&third["id"], &json!("expired")));
+    assert_eq!(
+        (&replayed["id"], &replayed["status"]),
+        (&third["id"], &json!("expired"))
+    );
     assert_eq!(rows(&deployment, &console).await, 3);
     finish(deployment).await;
 }
@@ -73,9 +88,8 @@ async fn another_request_with_the_same_id_is_a_conflict() {
     let console = user(&deployment).await;
     created(&console, &keyed("a")).await;
     let before = books(deployment.pool()).await;
-    let action = |kind, plan, months| {
-        json!({"bill_action": {"type": kind, "plan": plan, "months": months}})
-    };
+    let action =
+        |kind, plan, months| json!({"bill_action": {"type": kind, "plan": plan, "months": months}});
     let others = [
         json!({"channel": "crypto-inapp"}),
         json!({"rail": "sol-spl-usdt"}),
@@ -86,8 +100,16 @@ async fn another_request_with_the_same_id_is_a_conflict() {
         json!({"ttl_seconds": 60}),
     ];
     for other in others {
-        let answer = console.create_invoice(&with(keyed("a"), &other)).await.expect("an answer");
-        assert_refused(&answer, 409, "client_request_id_conflict", &other.to_string());
+        let answer = console
+            .create_invoice(&with(keyed("a"), &other))
+            .await
+            .expect("an answer");
+        assert_refused(
+            &answer,
+            409,
+            "client_request_id_conflict",
+            &other.to_string(),
+        );
     }
     let topup = with(topup(5), &json!({"client_request_id": "a"}));
     let answer = console.create_invoice(&topup).await.expect("an answer");
@@ -111,7 +133,10 @@ async fn at_once(
 }
 
 fn count(answers: &[Answer], status: u16) -> usize {
-    answers.iter().filter(|answer| answer.status == status).count()
+    answers
+        .iter()
+        .filter(|answer| answer.status == status)
+        .count()
 }
 
 #[tokio::test]
@@ -120,9 +145,16 @@ async fn twenty_identical_calls_at_once_create_one_invoice() {
     let console = user(&deployment).await;
     let bodies = (0..20).map(|_| keyed("a"));
     let answers = at_once(&deployment, &console, bodies).await;
-    assert_eq!((count(&answers, 201), count(&answers, 200)), (1, 19), "{answers:?}");
+    assert_eq!(
+        (count(&answers, 201), count(&answers, 200)),
+        (1, 19),
+        "{answers:?}"
+    );
     let first = &answers[0].body;
-    assert!(answers.iter().all(|answer| answer.body == *first), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer.body == *first),
+        "{answers:?}"
+    );
     assert_eq!(rows(&deployment, &console).await, 1);
     finish(deployment).await;
 }
@@ -132,10 +164,17 @@ async fn two_requests_that_share_an_id_at_once_cannot_both_win() {
     let deployment = start(Deployment::builder().apis(2).workers(0)).await;
     let console = user(&deployment).await;
     let bodies = (0..20).map(|number: usize| {
-        with(keyed("a"), &json!({"description": format!("number {}", number / 2 % 2)}))
+        with(
+            keyed("a"),
+            &json!({"description": format!("number {}", number / 2 % 2)}),
+        )
     });
     let answers = at_once(&deployment, &console, bodies).await;
-    let counts = (count(&answers, 201), count(&answers, 200), count(&answers, 409));
+    let counts = (
+        count(&answers, 201),
+        count(&answers, 200),
+        count(&answers, 409),
+    );
     assert_eq!(counts, (1, 9, 10), "{answers:?}");
     assert_eq!(rows(&deployment, &console).await, 1);
     finish(deployment).await;
@@ -153,7 +192,11 @@ async fn the_cap_holds_when_all_come_at_once() {
         at_once(&deployment, &other, bodies),
     );
     for (console, answers) in [(&console, answers), (&other, others)] {
-        assert_eq!((count(&answers, 201), count(&answers, 409)), (7, 23), "{answers:?}");
+        assert_eq!(
+            (count(&answers, 201), count(&answers, 409)),
+            (7, 23),
+            "{answers:?}"
+        );
         for refused in answers.iter().filter(|answer| answer.status == 409) {
             assert_refused(refused, 409, "too_many_pending_invoices", "beyond the cap");
         }
@@ -169,7 +212,10 @@ async fn a_replay_needs_no_room_under_the_cap() {
     let console = user(&deployment).await;
     let first = created(&console, &keyed("a")).await;
     assert_eq!(replay(&console, &keyed("a")).await, first);
-    let answer = console.create_invoice(&keyed("b")).await.expect("an answer");
+    let answer = console
+        .create_invoice(&keyed("b"))
+        .await
+        .expect("an answer");
     assert_refused(&answer, 409, "too_many_pending_invoices", "a new one");
     finish(deployment).await;
 }

@@ -4,12 +4,18 @@ use serde_json::{Value, json};
 use stack::Deployment;
 
 use crate::support::{
-    Caller, INVOICES, answer, assert_refused, assert_unchanged_by, books, finish, start, starter,
+    Caller, INVOICES, assert_refused, assert_unchanged_by, books, finish, send, start, starter,
     topup, user, with,
 };
 
 const FOREIGN_RAILS: [&str; 8] = [
-    "tron-usdt", "tron-usdc", "eth-usdt", "eth-usdc", "bsc-usdt", "bsc-usdc", "polygon-usdc",
+    "tron-usdt",
+    "tron-usdc",
+    "eth-usdt",
+    "eth-usdc",
+    "bsc-usdt",
+    "bsc-usdc",
+    "polygon-usdc",
     "polygon-usdt",
 ];
 
@@ -22,15 +28,33 @@ fn but(fields: &Value, error: &'static str) -> Row {
 }
 
 fn purchase(action: &Value) -> Value {
-    with(json!({"type": "subscription_purchase", "plan": "starter", "months": 1}), action)
+    with(
+        json!({"type": "subscription_purchase", "plan": "starter", "months": 1}),
+        action,
+    )
 }
 
 fn channels_and_rails() -> Vec<Row> {
     let mut rows = Vec::new();
-    for channel in ["", "cash", "CRYPTO-ONCHAIN", " crypto-onchain", "crypto-onchain\u{0}", "crypto"] {
+    for channel in [
+        "",
+        "cash",
+        "CRYPTO-ONCHAIN",
+        " crypto-onchain",
+        "crypto-onchain\u{0}",
+        "crypto",
+    ] {
         rows.push(but(&json!({"channel": channel}), "bad channel"));
     }
-    for rail in ["", "btc", "SOL-NATIVE", "sol", "ton-usdt", "sol-spl-usdc\u{0}", "sol-native "] {
+    for rail in [
+        "",
+        "btc",
+        "SOL-NATIVE",
+        "sol",
+        "ton-usdt",
+        "sol-spl-usdc\u{0}",
+        "sol-native ",
+    ] {
         rows.push(but(&json!({"rail": rail}), "bad rail"));
     }
     for rail in FOREIGN_RAILS {
@@ -50,17 +74,32 @@ fn actions() -> Vec<Row> {
         row(&json!({"type": kind}), "bad bill_action type");
     }
     for kind in ["subscription_purchase", "subscription_renew"] {
-        for plan in [json!(null), json!(""), json!("free"), json!("Starter"), json!("scale\u{0}")] {
+        for plan in [
+            json!(null),
+            json!(""),
+            json!("free"),
+            json!("Starter"),
+            json!("scale\u{0}"),
+        ] {
             row(&json!({"type": kind, "plan": plan}), "bad plan");
         }
         for months in [
-            json!(null), json!(0), json!(-1), json!(2), json!(13), json!(65_537), json!(i64::MAX),
+            json!(null),
+            json!(0),
+            json!(-1),
+            json!(2),
+            json!(13),
+            json!(65_537),
+            json!(i64::MAX),
             json!(i64::MIN),
         ] {
             row(&json!({"type": kind, "months": months}), "bad months");
         }
     }
-    rows.push(but(&json!({"bill_action": {"type": "subscription_renew"}}), "bad plan"));
+    rows.push(but(
+        &json!({"bill_action": {"type": "subscription_renew"}}),
+        "bad plan",
+    ));
     let no_months = json!({"type": "subscription_renew", "plan": "scale"});
     rows.push(but(&json!({"bill_action": no_months}), "bad months"));
     rows
@@ -76,11 +115,23 @@ fn amounts() -> Vec<Row> {
         rows.push((topup(amount), "bad amount_micro"));
     }
     rows.push((topup(0), "amount_required"));
-    rows.push((with(topup(0), &json!({"amount_micro": null})), "amount_required"));
+    rows.push((
+        with(topup(0), &json!({"amount_micro": null})),
+        "amount_required",
+    ));
     let mut absent = topup(0);
-    drop(absent.as_object_mut().and_then(|map| map.remove("amount_micro")));
+    drop(
+        absent
+            .as_object_mut()
+            .and_then(|map| map.remove("amount_micro")),
+    );
     rows.push((absent, "amount_required"));
-    for amount in [100_000_000_001, 9_007_199_254_740_991, 9_007_199_254_740_992, i64::MAX] {
+    for amount in [
+        100_000_000_001,
+        9_007_199_254_740_991,
+        9_007_199_254_740_992,
+        i64::MAX,
+    ] {
         rows.push((topup(amount), "amount_too_large"));
     }
     rows
@@ -88,14 +139,36 @@ fn amounts() -> Vec<Row> {
 
 fn times_and_texts() -> Vec<Row> {
     let mut rows = Vec::new();
-    for seconds in [59, 0, -1, -3600, 86_401, i64::from(u32::MAX) + 61, i64::MAX, i64::MIN] {
+    for seconds in [
+        59,
+        0,
+        -1,
+        -3600,
+        86_401,
+        i64::from(u32::MAX) + 61,
+        i64::MAX,
+        i64::MIN,
+    ] {
         rows.push(but(&json!({"ttl_seconds": seconds}), "bad ttl_seconds"));
     }
-    for text in ["x".repeat(501), "ä".repeat(501), "\u{0}".to_owned(), "a\u{0}b".to_owned()] {
+    for text in [
+        "x".repeat(501),
+        "ä".repeat(501),
+        "\u{0}".to_owned(),
+        "a\u{0}b".to_owned(),
+    ] {
         rows.push(but(&json!({"description": text}), "bad description"));
     }
-    for text in ["x".repeat(129), "😀".repeat(129), "\u{0}".to_owned(), "a\u{0}".to_owned()] {
-        rows.push(but(&json!({"client_request_id": text}), "bad client_request_id"));
+    for text in [
+        "x".repeat(129),
+        "😀".repeat(129),
+        "\u{0}".to_owned(),
+        "a\u{0}".to_owned(),
+    ] {
+        rows.push(but(
+            &json!({"client_request_id": text}),
+            "bad client_request_id",
+        ));
     }
     rows
 }
@@ -105,13 +178,21 @@ async fn every_refusal_has_its_own_error_and_changes_nothing() {
     let deployment = start(Deployment::builder().workers(0)).await;
     let console = user(&deployment).await;
     let before = books(deployment.pool()).await;
-    let rows = [channels_and_rails(), actions(), amounts(), times_and_texts()].concat();
+    let rows = [
+        channels_and_rails(),
+        actions(),
+        amounts(),
+        times_and_texts(),
+    ]
+    .concat();
     for (body, error) in rows {
         let answer = console.create_invoice(&body).await.expect("an answer");
         assert_refused(&answer, 400, error, &body.to_string());
     }
-    let anonymous = Caller::at(deployment.api(0).url()).post(INVOICES).json(&starter());
-    assert_refused(&answer(anonymous).await, 401, "auth required", "no cookie");
+    let anonymous = Caller::at(deployment.api(0).url())
+        .post(INVOICES)
+        .json(&starter());
+    assert_refused(&send(anonymous).await, 401, "auth required", "no cookie");
     assert_unchanged_by(&before, &deployment, "refused").await;
     finish(deployment).await;
 }
@@ -145,7 +226,10 @@ async fn rails_that_are_not_configured_are_refused() {
 #[tokio::test]
 async fn twenty_unpaid_invoices_are_enough() {
     let deployment = start(Deployment::builder()).await;
-    let console = deployment.user_with_balance(49_000_000).await.expect("a user");
+    let console = deployment
+        .user_with_balance(49_000_000)
+        .await
+        .expect("a user");
     let mut ids = Vec::new();
     for _ in 0..20 {
         ids.push(crate::support::invoice(&console, &starter()).await);
@@ -159,7 +243,10 @@ async fn twenty_unpaid_invoices_are_enough() {
 
     // Whatever ends an invoice makes room for one more; and other users have their own twenty.
     crate::support::created(&user(&deployment).await, &starter()).await;
-    assert_eq!(console.cancel(&ids[0]).await.expect("an answer").status, 204);
+    assert_eq!(
+        console.cancel(&ids[0]).await.expect("an answer").status,
+        204
+    );
     assert_eq!(console.pay(&ids[1]).await.expect("an answer").status, 200);
     crate::support::backdate(deployment.pool(), &ids[2]).await;
     for _ in 0..3 {

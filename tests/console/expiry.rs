@@ -31,14 +31,20 @@ async fn nobody_has_to_sweep_for_an_invoice_to_be_expired() {
     let before = books(deployment.pool()).await;
 
     let read = console.get_invoice(id).await.expect("an answer");
-    assert_eq!((read.status, &read.body["status"]), (200, &json!("expired")));
+    assert_eq!(
+        (read.status, &read.body["status"]),
+        (200, &json!("expired"))
+    );
     for (status, ids) in [("pending", vec![pending.as_str()]), ("expired", vec![id])] {
         let query = format!("status={status}");
         let listed = console.list_invoices(&query).await.expect("an answer").body;
         let invoices = listed["invoices"].as_array().expect("a list");
         let found: Vec<&str> = invoices.iter().map(|one| text_of(one, "id")).collect();
         assert_eq!(found, ids, "{status}");
-        assert!(invoices.iter().all(|one| one["status"] == status), "{listed}");
+        assert!(
+            invoices.iter().all(|one| one["status"] == status),
+            "{listed}"
+        );
     }
     let all = console.list_invoices("").await.expect("an answer").body;
     let statuses: Vec<&str> = all["invoices"]
@@ -58,7 +64,10 @@ async fn nobody_has_to_sweep_for_an_invoice_to_be_expired() {
 
     let mut stream = console.invoice_stream(id).await.expect("a stream");
     let (name, data) = event(&mut stream).await;
-    assert_eq!((name.as_str(), &data["status"]), ("snapshot", &json!("expired")));
+    assert_eq!(
+        (name.as_str(), &data["status"]),
+        ("snapshot", &json!("expired"))
+    );
     assert_closed(&mut stream, "nothing follows").await;
 
     assert_unchanged_by(&before, &deployment, "an expired invoice").await;

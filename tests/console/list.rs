@@ -6,7 +6,7 @@ use stack::{Console, Deployment};
 use time::OffsetDateTime;
 
 use crate::support::{
-    Caller, INVOICES, answer, assert_refused, created, fields, finish, invoice, start, starter,
+    Caller, INVOICES, assert_refused, created, fields, finish, invoice, send, start, starter,
     text_of, time_of, topup, user, user_with, with,
 };
 
@@ -19,7 +19,10 @@ async fn page(console: &Console, query: &str) -> Vec<Value> {
 
 async fn ids(console: &Console, query: &str) -> Vec<String> {
     let invoices = page(console, query).await;
-    invoices.iter().map(|invoice| text_of(invoice, "id").to_owned()).collect()
+    invoices
+        .iter()
+        .map(|invoice| text_of(invoice, "id").to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -32,9 +35,19 @@ async fn the_newest_come_first_as_base_objects() {
     for body in [starter(), with(starter(), &all), topup(5)] {
         expected.push(created(&console, &body).await);
     }
-    assert_eq!(console.pay(text_of(&expected[0], "id")).await.expect("an answer").status, 200);
+    assert_eq!(
+        console
+            .pay(text_of(&expected[0], "id"))
+            .await
+            .expect("an answer")
+            .status,
+        200
+    );
     for invoice in &mut expected {
-        let read = console.get_invoice(text_of(invoice, "id")).await.expect("an answer");
+        let read = console
+            .get_invoice(text_of(invoice, "id"))
+            .await
+            .expect("an answer");
         *invoice = read.body;
         let of_the_single_view = ["address", "qr_uri", "payments_received_micro"];
         let object = invoice.as_object_mut().expect("an object");
@@ -57,7 +70,10 @@ async fn pages_fit_together_whatever_the_numbers() {
     let body = starter();
     expected.extend(join_all((0..95).map(|_| invoice(&console, &body))).await);
     let newest = page(&console, "limit=100").await;
-    let times: Vec<OffsetDateTime> = newest.iter().map(|one| time_of(one, "created_at")).collect();
+    let times: Vec<OffsetDateTime> = newest
+        .iter()
+        .map(|one| time_of(one, "created_at"))
+        .collect();
     assert!(times.is_sorted_by(|one, next| one >= next), "{times:?}");
 
     let mut seen = Vec::new();
@@ -74,13 +90,32 @@ async fn pages_fit_together_whatever_the_numbers() {
     assert_eq!(sorted(seen.clone()), sorted(expected));
 
     let lengths = [
-        ("limit=1", 1), ("limit=7", 7), ("limit=99", 99), ("limit=100", 100), ("limit=101", 100),
-        ("limit=100000", 100), ("limit=9223372036854775807", 100), ("limit=0", 20),
-        ("limit=", 20), ("limit=-5", 20), ("limit=abc", 20), ("limit=5.5", 20), ("limit=1e1", 20),
-        ("limit=%31%30", 10), ("offset=-1", 20), ("offset=abc", 20), ("offset=", 20),
-        ("limit=50&offset=100", 10), ("offset=109", 1), ("offset=110", 0),
-        ("offset=9223372036854775807", 0), ("unknown=1", 20), ("&&=&limit", 20),
-        ("status=pending", 20), ("status=paid", 0), ("status=pending&limit=100&offset=50", 60),
+        ("limit=1", 1),
+        ("limit=7", 7),
+        ("limit=99", 99),
+        ("limit=100", 100),
+        ("limit=101", 100),
+        ("limit=100000", 100),
+        ("limit=9223372036854775807", 100),
+        ("limit=0", 20),
+        ("limit=", 20),
+        ("limit=-5", 20),
+        ("limit=abc", 20),
+        ("limit=5.5", 20),
+        ("limit=1e1", 20),
+        ("limit=%31%30", 10),
+        ("offset=-1", 20),
+        ("offset=abc", 20),
+        ("offset=", 20),
+        ("limit=50&offset=100", 10),
+        ("offset=109", 1),
+        ("offset=110", 0),
+        ("offset=9223372036854775807", 0),
+        ("unknown=1", 20),
+        ("&&=&limit", 20),
+        ("status=pending", 20),
+        ("status=paid", 0),
+        ("status=pending&limit=100&offset=50", 60),
     ];
     for (query, length) in lengths {
         let ids = ids(&console, query).await;
@@ -101,10 +136,17 @@ async fn a_status_filters_and_any_other_is_refused() {
         [one().await, one().await, one().await, one().await]
     };
     assert_eq!(console.pay(&paid).await.expect("an answer").status, 200);
-    assert_eq!(console.cancel(&cancelled).await.expect("an answer").status, 204);
+    assert_eq!(
+        console.cancel(&cancelled).await.expect("an answer").status,
+        204
+    );
     crate::support::backdate(deployment.pool(), &expired).await;
-    let expected =
-        [("pending", pending), ("paid", paid), ("cancelled", cancelled), ("expired", expired)];
+    let expected = [
+        ("pending", pending),
+        ("paid", paid),
+        ("cancelled", cancelled),
+        ("expired", expired),
+    ];
     for (status, id) in expected {
         let found = page(&console, &format!("status={status}")).await;
         assert_eq!(found.len(), 1, "{status}: {found:?}");
@@ -112,7 +154,16 @@ async fn a_status_filters_and_any_other_is_refused() {
         assert_eq!(is, (Some(id.as_str()), Some(status)));
     }
     assert_eq!(ids(&console, "status=%70aid").await.len(), 1);
-    for status in ["PAID", "open", "paid,pending", "paid%20", "%00", "%ff", "null", "*"] {
+    for status in [
+        "PAID",
+        "open",
+        "paid,pending",
+        "paid%20",
+        "%00",
+        "%ff",
+        "null",
+        "*",
+    ] {
         let query = format!("status={status}");
         let answer = console.list_invoices(&query).await.expect("an answer");
         assert_refused(&answer, 400, "bad status", status);
@@ -129,7 +180,7 @@ async fn a_list_is_the_callers_own() {
     let query = format!("user_id={}", other.user_id());
     assert_eq!(ids(&one, &query).await, [mine]);
     assert_eq!(ids(&other, "").await, [theirs]);
-    let anonymous = answer(Caller::at(deployment.api(0).url()).get(INVOICES)).await;
+    let anonymous = send(Caller::at(deployment.api(0).url()).get(INVOICES)).await;
     assert_refused(&anonymous, 401, "auth required", "no cookie");
     finish(deployment).await;
 }

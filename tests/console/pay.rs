@@ -6,7 +6,7 @@ use stack::client::console::subscription_invoice;
 use stack::{Answer, Console, Deployment};
 
 use crate::support::{
-    Caller, STARTER, answer, assert_now, assert_unchanged_by, books, finish, invoice, signed_in,
+    Caller, STARTER, assert_now, assert_unchanged_by, books, finish, invoice, send, signed_in,
     start, starter, user_with, with,
 };
 
@@ -19,8 +19,7 @@ async fn pay(console: &Console, id: &str) -> Answer {
 }
 
 fn assert_paid(answer: &Answer, id: &str, balance_micro: i64, what: &str) {
-    let expected =
-        json!({"invoice_id": id, "status": "paid", "new_balance_micro": balance_micro});
+    let expected = json!({"invoice_id": id, "status": "paid", "new_balance_micro": balance_micro});
     assert_eq!((answer.status, &answer.body), (200, &expected), "{what}");
 }
 
@@ -74,14 +73,22 @@ async fn a_replay_answers_with_the_balance_of_now_and_debits_nothing() {
 
     let operator = deployment.operator();
     let user = console.user_id();
-    operator.adjust(user, 7, "a gift", "key").await.expect("adjusted");
+    operator
+        .adjust(user, 7, "a gift", "key")
+        .await
+        .expect("adjusted");
     assert_paid(&pay(&console, &id).await, &id, 7, "after an adjustment");
     // Neither a lock nor an invoice's old expiry has a say in what is paid.
     assert_eq!(operator.lock(user).await.expect("an answer").status, 200);
     assert_paid(&pay(&console, &id).await, &id, 7, "while locked");
     crate::support::backdate(deployment.pool(), &id).await;
     assert_paid(&pay(&console, &id).await, &id, 7, "past its expiry");
-    assert_eq!(books(deployment.pool()).await["outbox"].as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        books(deployment.pool()).await["outbox"]
+            .as_array()
+            .map(Vec::len),
+        Some(4)
+    );
     finish(deployment).await;
 }
 
@@ -93,13 +100,16 @@ async fn a_body_is_not_looked_at() {
     let caller = Caller::at(deployment.api(0).url());
     let forged = json!({"user_id": other.user_id(), "amount_micro": 1}).to_string();
     let bodies = [
-        ("application/json", ""), ("application/json", "{"), ("application/json", forged.as_str()),
-        ("text/plain", "pay"), ("", "\u{0}"),
+        ("application/json", ""),
+        ("application/json", "{"),
+        ("application/json", forged.as_str()),
+        ("text/plain", "pay"),
+        ("", "\u{0}"),
     ];
     for (paid, (content_type, body)) in (1..).zip(bodies) {
         let id = invoice(&console, &starter()).await;
         let request = caller.post(&path(&id)).header("content-type", content_type);
-        let answer = answer(signed_in(request.body(body), &console)).await;
+        let answer = send(signed_in(request.body(body.to_owned()), &console)).await;
         assert_paid(&answer, &id, (10 - paid) * STARTER, body);
     }
     finish(deployment).await;
@@ -133,11 +143,17 @@ async fn many_invoices_at_once_spend_what_is_there_and_no_more() {
     }
     let answers = join_all(ids.iter().map(|id| pay(&console, id))).await;
     let of = |status: u16| answers.iter().filter(move |answer| answer.status == status);
-    let mut balances: Vec<i64> =
-        of(200).filter_map(|answer| answer.body["new_balance_micro"].as_i64()).collect();
+    let mut balances: Vec<i64> = of(200)
+        .filter_map(|answer| answer.body["new_balance_micro"].as_i64())
+        .collect();
     balances.sort_unstable();
     assert_eq!(balances, [1, STARTER + 1, 2 * STARTER + 1], "{answers:?}");
-    assert_eq!(of(409).filter(|answer| answer.error() == "insufficient_balance").count(), 5);
+    assert_eq!(
+        of(409)
+            .filter(|answer| answer.error() == "insufficient_balance")
+            .count(),
+        5
+    );
     finish(deployment).await;
 }
 
@@ -145,9 +161,11 @@ async fn many_invoices_at_once_spend_what_is_there_and_no_more() {
 async fn renewals_prolong_what_was_bought() {
     let deployment = start(Deployment::builder()).await;
     let console = user_with(&deployment, 20 * STARTER).await;
-    for (kind, months) in
-        [("subscription_purchase", 1), ("subscription_renew", 3), ("subscription_renew", 12)]
-    {
+    for (kind, months) in [
+        ("subscription_purchase", 1),
+        ("subscription_renew", 3),
+        ("subscription_renew", 12),
+    ] {
         let action = json!({"type": kind, "plan": "starter", "months": months});
         let id = invoice(&console, &with(starter(), &json!({"bill_action": action}))).await;
         assert_eq!(pay(&console, &id).await.status, 200);

@@ -4,8 +4,8 @@ use sqlx::PgPool;
 use stack::{Console, Deployment};
 
 use crate::support::{
-    Caller, IMPOSSIBLE_IDS, NEVER_MS, STARTER, answer, assert_refused, assert_unchanged_by,
-    backdate, books, finish, invoice, start, starter, topup, user, user_with,
+    Caller, IMPOSSIBLE_IDS, NEVER_MS, STARTER, assert_refused, assert_unchanged_by, backdate,
+    books, finish, invoice, send, start, starter, topup, user, user_with,
 };
 
 /// A user, an invoice, and the status and error of paying it.
@@ -59,9 +59,27 @@ async fn rows_of<'a>(rich: &'a Console, pool: &PgPool) -> Vec<Row<'a>> {
     vec![
         Row("past its expiry, not swept", rich, unswept, 409, refused),
         Row("expired", rich, expired, 409, refused),
-        Row("cancelled", rich, cancelled(rich, &starter()).await, 409, refused),
-        Row("a cancelled top-up", rich, cancelled(rich, &topup(5)).await, 409, refused),
-        Row("a top-up", rich, invoice(rich, &topup(5)).await, 409, "invoice_is_topup"),
+        Row(
+            "cancelled",
+            rich,
+            cancelled(rich, &starter()).await,
+            409,
+            refused,
+        ),
+        Row(
+            "a cancelled top-up",
+            rich,
+            cancelled(rich, &topup(5)).await,
+            409,
+            refused,
+        ),
+        Row(
+            "a top-up",
+            rich,
+            invoice(rich, &topup(5)).await,
+            409,
+            "invoice_is_topup",
+        ),
         Row("debited before", rich, debited, 409, "already_debited"),
     ]
 }
@@ -79,11 +97,18 @@ async fn foreign_rows<'a>(caller: &'a Console, owner: &Console, pool: &PgPool) -
         ("another's expired", expired),
         ("another's top-up", invoice(owner, &topup(5)).await),
     ];
-    ids.map(|(what, id)| Row(what, caller, id, 409, "not_owner")).into()
+    ids.map(|(what, id)| Row(what, caller, id, 409, "not_owner"))
+        .into()
 }
 
 async fn with_starter<'a>(what: &'a str, console: &'a Console, error: &'a str) -> Row<'a> {
-    Row(what, console, invoice(console, &starter()).await, 409, error)
+    Row(
+        what,
+        console,
+        invoice(console, &starter()).await,
+        409,
+        error,
+    )
 }
 
 #[tokio::test]
@@ -93,28 +118,46 @@ async fn every_refusal_has_its_own_error_and_changes_nothing() {
     let pool = deployment.pool();
     let rich = user_with(&deployment, 100 * STARTER).await;
     let owner = user_with(&deployment, STARTER).await;
-    let poor = user(&deployment).await;
+    let broke = user(&deployment).await;
     let nearly = user_with(&deployment, STARTER - 1).await;
     let locked = user_with(&deployment, 100 * STARTER).await;
-    let locked_and_poor = user(&deployment).await;
+    let locked_and_broke = user(&deployment).await;
 
     let mut rows = rows_of(&rich, pool).await;
     rows.extend(foreign_rows(&rich, &owner, pool).await);
-    rows.push(with_starter("no money", &poor, "insufficient_balance").await);
+    rows.push(with_starter("no money", &broke, "insufficient_balance").await);
     rows.push(with_starter("one micro short", &nearly, "insufficient_balance").await);
     rows.push(with_starter("locked", &locked, "balance_locked").await);
-    rows.push(with_starter("locked and poor", &locked_and_poor, "balance_locked").await);
+    rows.push(with_starter("locked and poor", &locked_and_broke, "balance_locked").await);
     let locked_topup = invoice(&locked, &topup(5)).await;
-    rows.push(Row("locked, a top-up", &locked, locked_topup, 409, "invoice_is_topup"));
+    rows.push(Row(
+        "locked, a top-up",
+        &locked,
+        locked_topup,
+        409,
+        "invoice_is_topup",
+    ));
     let locked_cancelled = cancelled(&locked, &starter()).await;
-    rows.push(Row("locked, cancelled", &locked, locked_cancelled, 409, "invoice_not_pending"));
-    let poor_debited = invoice(&poor, &starter()).await;
-    plant_debit(pool, &poor_debited).await;
-    rows.push(Row("debited, poor", &poor, poor_debited, 409, "insufficient_balance"));
+    rows.push(Row(
+        "locked, cancelled",
+        &locked,
+        locked_cancelled,
+        409,
+        "invoice_not_pending",
+    ));
+    let broke_debited = invoice(&broke, &starter()).await;
+    plant_debit(pool, &broke_debited).await;
+    rows.push(Row(
+        "debited, poor",
+        &broke,
+        broke_debited,
+        409,
+        "insufficient_balance",
+    ));
     for id in IMPOSSIBLE_IDS {
         rows.push(Row(id, &rich, id.to_owned(), 404, "invoice not found"));
     }
-    for console in [&locked, &locked_and_poor] {
+    for console in [&locked, &locked_and_broke] {
         let answer = deployment.operator().lock(console.user_id()).await;
         assert_eq!(answer.expect("an answer").status, 200);
     }
@@ -128,7 +171,7 @@ async fn every_refusal_has_its_own_error_and_changes_nothing() {
     let caller = Caller::at(deployment.api(0).url());
     for Row(what, _, id, ..) in &rows {
         let path = format!("/v1/billing/invoices/{id}/pay-from-balance");
-        assert_refused(&answer(caller.post(&path)).await, 401, "auth required", what);
+        assert_refused(&send(caller.post(&path)).await, 401, "auth required", what);
     }
     assert_unchanged_by(&before, &deployment, "without a session").await;
     remove_planted_debits(pool).await;
@@ -146,7 +189,10 @@ async fn what_was_refused_can_be_paid_once_its_reason_is_gone() {
     };
     let operator = deployment.operator();
     refused("insufficient_balance").await;
-    operator.adjust(console.user_id(), 1, "the rest", "rest").await.expect("adjusted");
+    operator
+        .adjust(console.user_id(), 1, "the rest", "rest")
+        .await
+        .expect("adjusted");
     operator.lock(console.user_id()).await.expect("an answer");
     refused("balance_locked").await;
     operator.unlock(console.user_id()).await.expect("an answer");
@@ -154,6 +200,9 @@ async fn what_was_refused_can_be_paid_once_its_reason_is_gone() {
     refused("already_debited").await;
     remove_planted_debits(deployment.pool()).await;
     let paid = console.pay(&id).await.expect("an answer");
-    assert_eq!((paid.status, &paid.body["new_balance_micro"]), (200, &0.into()));
+    assert_eq!(
+        (paid.status, &paid.body["new_balance_micro"]),
+        (200, &0.into())
+    );
     finish(deployment).await;
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stack::{Answer, Deployment};
 
-use crate::support::{Caller, answer, finish, start};
+use crate::support::{Caller, finish, send, start};
 
 const RAILS: &str = "/v1/billing/rails";
 
@@ -21,7 +21,7 @@ fn rail(id: &str, name: &str, token: &str, decimals: u8, requires_fx_rate: bool)
 }
 
 async fn rails(deployment: &Deployment) -> Answer {
-    answer(Caller::at(deployment.api(0).url()).get(RAILS)).await
+    send(Caller::at(deployment.api(0).url()).get(RAILS)).await
 }
 
 #[tokio::test]
@@ -35,12 +35,21 @@ async fn everybody_may_read_the_solana_rails() {
     ]});
     let calls = [
         ("no cookie", caller.get(RAILS)),
-        ("a dead session", caller.get(RAILS).header("cookie", "nl_session=dead")),
-        ("a foreign page", caller.get(RAILS).header("origin", "https://evil.test")),
-        ("parameters", caller.get("/v1/billing/rails?limit=1&status=x")),
+        (
+            "a dead session",
+            caller.get(RAILS).header("cookie", "nl_session=dead"),
+        ),
+        (
+            "a foreign page",
+            caller.get(RAILS).header("origin", "https://evil.test"),
+        ),
+        (
+            "parameters",
+            caller.get("/v1/billing/rails?limit=1&status=x"),
+        ),
     ];
     for (what, call) in calls {
-        let answer = answer(call).await;
+        let answer = send(call).await;
         assert_eq!((answer.status, &answer.body), (200, &expected), "{what}");
     }
     finish(deployment).await;

@@ -4,8 +4,8 @@ use serde_json::json;
 use stack::Deployment;
 
 use crate::support::{
-    Caller, IMPOSSIBLE_IDS, answer, assert_now, assert_refused, created, finish, invoice, start, starter,
-    text_of, time_of, topup, user, user_with,
+    Caller, IMPOSSIBLE_IDS, assert_now, assert_refused, created, finish, invoice, send, start,
+    starter, text_of, time_of, topup, user, user_with,
 };
 
 #[tokio::test]
@@ -14,7 +14,10 @@ async fn the_owner_reads_what_was_created() {
     let console = user(&deployment).await;
     for body in [starter(), topup(5)] {
         let invoice = created(&console, &body).await;
-        let answer = console.get_invoice(text_of(&invoice, "id")).await.expect("an answer");
+        let answer = console
+            .get_invoice(text_of(&invoice, "id"))
+            .await
+            .expect("an answer");
         assert_eq!((answer.status, answer.body), (200, invoice));
     }
     finish(deployment).await;
@@ -62,10 +65,10 @@ async fn unknown_and_foreign_invoices_are_one_answer() {
     let caller = Caller::at(deployment.api(0).url());
     for id in ["inv_0000000000000000", "nonsense", foreign.as_str()] {
         let path = format!("/v1/billing/invoices/{id}");
-        let anonymous = crate::support::answer(caller.get(&path)).await;
+        let anonymous = send(caller.get(&path)).await;
         assert_refused(&anonymous, 401, "auth required", id);
     }
-    let unknown = answer(caller.get("/v1/billing/no-such-thing")).await;
+    let unknown = send(caller.get("/v1/billing/no-such-thing")).await;
     assert_refused(&unknown, 404, "not found", "no such path");
     finish(deployment).await;
 }

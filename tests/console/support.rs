@@ -157,7 +157,10 @@ pub fn assert_refused(answer: &Answer, status: u16, error: &str, what: &str) {
 
 /// 400 `bad json: <detail>`.
 pub fn assert_bad_json(answer: &Answer, what: &str) {
-    let detail = answer.error().strip_prefix("bad json: ").unwrap_or_default();
+    let detail = answer
+        .error()
+        .strip_prefix("bad json: ")
+        .unwrap_or_default();
     assert!(!detail.is_empty(), "{what}: {}", answer.text);
     assert_refused(answer, 400, answer.error(), what);
 }
@@ -199,7 +202,7 @@ pub fn signed_in(request: RequestBuilder, console: &Console) -> RequestBuilder {
     request.header(COOKIE, cookies(console))
 }
 
-pub async fn answer(request: RequestBuilder) -> Answer {
+pub async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("an answer");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.expect("a body");

@@ -1,5 +1,6 @@
 //! The settlement functions against an independent model, and against each other at once.
 
+mod audit_scale;
 mod model;
 mod races;
 mod rules;

@@ -5,8 +5,12 @@ use sqlx::PgPool;
 
 use super::LedgerError;
 
-/// The audit reads the whole ledger, longer than any request may.
-const STATEMENT_TIMEOUT: &str = "set local statement_timeout = '10min'";
+/// The audit reads the whole ledger, longer than any request may. It joins large tables, of which the planner may
+/// still believe that they are small; a nested loop would then take hours.
+const PREPARATION: [&str; 2] = [
+    "set local statement_timeout = '10min'",
+    "set local enable_nestloop = off",
+];
 
 /// Whether the books are right, and in what not.
 #[derive(Debug, Clone, Serialize)]
@@ -33,9 +37,9 @@ pub async fn audit(pool: &PgPool) -> Result<Audit, LedgerError> {
     let mut transaction = pool
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    sqlx::query(STATEMENT_TIMEOUT)
-        .execute(&mut *transaction)
-        .await?;
+    for statement in PREPARATION {
+        sqlx::query(statement).execute(&mut *transaction).await?;
+    }
     let rows = sqlx::query_file!("src/ledger/audit.sql")
         .fetch_all(&mut *transaction)
         .await?;

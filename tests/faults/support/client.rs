@@ -14,6 +14,11 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How soon a client whose connection broke turns to another api.
 const FAILOVER_PAUSE: Duration = Duration::from_millis(100);
 
+/// Why a call was repeated that got no answer: the api did not listen any more.
+pub const REFUSED: &str = "connection refused";
+/// Why a call was repeated that got no answer: the connection ended after it was made.
+pub const BROKEN: &str = "connection broken";
+
 /// 503 answers that ask for a retry.
 const RETRYABLE: [&str; 3] = ["settlement_pending", "queue_full", "unavailable"];
 /// 409 answers of a payment.
@@ -98,7 +103,10 @@ pub fn judge(invoice: &str, answer: &Answer) -> Heard {
         }
         409 if REFUSALS.contains(&error) => Heard::Definite(Verdict::refused(error)),
         503 if RETRYABLE.contains(&error) => {
-            let after = answer.headers.get("retry-after").map(|value| value.to_str().unwrap());
+            let after = answer
+                .headers
+                .get("retry-after")
+                .map(|value| value.to_str().unwrap());
             assert_eq!(after, Some(RETRY_AFTER), "503 {error} of {invoice}");
             Heard::Again(error.to_owned())
         }
@@ -144,8 +152,10 @@ pub async fn pay_until_definite(
                     sleep(RETRY_PAUSE).await;
                 }
             },
-            Err(ClientError::NoAnswer { .. }) if connections == Connections::MayBreak => {
-                retries.push("no answer".to_owned());
+            Err(ClientError::NoAnswer { source, .. }) if connections == Connections::MayBreak => {
+                // Refused before anything was sent, or broken after.
+                let how = if source.is_connect() { REFUSED } else { BROKEN };
+                retries.push(how.to_owned());
                 sleep(FAILOVER_PAUSE).await;
             }
             Err(error) => panic!("paying {invoice}: {error}"),

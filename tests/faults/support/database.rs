@@ -8,7 +8,10 @@ use super::wait::eventually;
 
 /// Runs statements made by a test.
 pub async fn run(pool: &PgPool, sql: impl Into<String>) {
-    raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
+    raw_sql(AssertSqlSafe(sql.into()))
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 /// Makes each payment take this long, inside its transaction, so that a fault can hit a batch in its middle.
@@ -87,9 +90,11 @@ pub async fn hold_invoice(pool: &PgPool, invoice: &str) -> Transaction<'static, 
 
 /// Waits until some worker is in the middle of a settlement.
 pub async fn until_settling(pool: &PgPool) {
-    eventually("a settlement is under way", Duration::from_secs(10), async || {
-        is_settling(pool).await.then_some(())
-    })
+    eventually(
+        "a settlement is under way",
+        Duration::from_secs(10),
+        async || is_settling(pool).await.then_some(()),
+    )
     .await;
 }
 

@@ -29,7 +29,11 @@ impl Storm {
         connections: Connections,
     ) -> Self {
         // One invoice of each user after the other, so that users mix.
-        let longest = debtors.iter().map(|debtor| debtor.invoices.len()).max().unwrap_or(0);
+        let longest = debtors
+            .iter()
+            .map(|debtor| debtor.invoices.len())
+            .max()
+            .unwrap_or(0);
         let mut calls = Vec::new();
         for round in 0..longest {
             for (number, debtor) in debtors.iter().enumerate() {
@@ -71,18 +75,26 @@ impl Storm {
     /// # Panics
     /// When all are: then what follows would not happen under load.
     pub async fn until(&self, percent: usize) {
-        let wanted = self.payments * percent / 100;
-        eventually("the storm goes on", Duration::from_secs(60), async || {
+        self.until_answered(self.payments * percent / 100).await;
+        self.assert_under_way();
+    }
+
+    /// Waits until so many calls are answered.
+    pub async fn until_answered(&self, wanted: usize) {
+        eventually("the storm goes on", Duration::from_mins(1), async || {
             let over = self.running.is_finished() && self.answered() < self.payments;
             (over || self.answered() >= wanted).then_some(())
         })
         .await;
-        self.assert_under_way();
     }
 
     /// Asserts that calls are still open.
     pub fn assert_under_way(&self) {
-        assert!(!self.running.is_finished(), "the storm ended with {} answers", self.answered());
+        assert!(
+            !self.running.is_finished(),
+            "the storm ended with {} answers",
+            self.answered()
+        );
     }
 
     /// Waits for the last answer; prints why calls were repeated.
@@ -94,7 +106,10 @@ impl Storm {
             *retries.entry(reason).or_default() += 1;
         }
         let longest = settled.iter().map(|one| one.took).max().unwrap_or_default();
-        println!("{} payments, longest {longest:?}, asked again: {retries:?}", self.payments);
+        println!(
+            "{} payments, longest {longest:?}, asked again: {retries:?}",
+            self.payments
+        );
         settled
     }
 }

@@ -22,13 +22,18 @@ pub async fn standings(pool: &PgPool, invoices: &[String]) -> HashMap<String, St
     .fetch_all(pool)
     .await
     .unwrap();
-    rows.into_iter().map(|(id, status, debits)| (id, (status, debits))).collect()
+    rows.into_iter()
+        .map(|(id, status, debits)| (id, (status, debits)))
+        .collect()
 }
 
 /// Where one invoice stands now.
 pub async fn standing(pool: &PgPool, invoice: &str) -> Standing {
     let id = invoice.to_owned();
-    standings(pool, std::slice::from_ref(&id)).await.remove(&id).unwrap()
+    standings(pool, std::slice::from_ref(&id))
+        .await
+        .remove(&id)
+        .unwrap()
 }
 
 /// A user's balance.
@@ -65,12 +70,19 @@ pub async fn check(pool: &PgPool, debtors: &[Debtor], settled: &[Settled]) {
         for invoice in &debtor.invoices {
             let (status, debits) = &standings[invoice];
             let is_paid = status == "paid";
-            assert_eq!(*debits, i64::from(is_paid), "{invoice} is {status}, debited {debits} times");
+            assert_eq!(
+                *debits,
+                i64::from(is_paid),
+                "{invoice} is {status}, debited {debits} times"
+            );
             paid += *debits;
             for verdict in answers.get(invoice.as_str()).into_iter().flatten() {
                 agree(invoice, status, verdict);
                 if let Verdict::Paid { balance_micro } = verdict {
-                    assert!(ever.contains(balance_micro), "{invoice}: balance {balance_micro}");
+                    assert!(
+                        ever.contains(balance_micro),
+                        "{invoice}: balance {balance_micro}"
+                    );
                 }
             }
         }
@@ -87,7 +99,10 @@ fn agree(invoice: &str, status: &str, verdict: &Verdict) {
         }
         Verdict::Refused(_) => status != "paid",
     };
-    assert!(agrees, "{invoice} is {status}, the client was told {verdict:?}");
+    assert!(
+        agrees,
+        "{invoice} is {status}, the client was told {verdict:?}"
+    );
 }
 
 /// As `check`, when every invoice had to be paid.
@@ -95,7 +110,10 @@ pub async fn check_all_paid(pool: &PgPool, debtors: &[Debtor], settled: &[Settle
     for one in settled {
         assert!(one.verdict.is_paid(), "{one:?}");
     }
-    let invoices = debtors.iter().map(|debtor| debtor.invoices.len()).sum::<usize>();
+    let invoices = debtors
+        .iter()
+        .map(|debtor| debtor.invoices.len())
+        .sum::<usize>();
     let told: HashSet<&str> = settled.iter().map(|one| one.invoice.as_str()).collect();
     assert_eq!(told.len(), invoices);
     check(pool, debtors, settled).await;

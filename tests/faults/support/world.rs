@@ -3,12 +3,31 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use stack::client::console::subscription_invoice;
+use stack::deployment::Builder;
 use stack::{Console, Deployment};
 
 /// Price of the plan `starter` for a month: what every invoice here is about.
 pub const PRICE: i64 = 49_000_000;
 /// Users made at once.
 const MAKERS: usize = 8;
+
+/// A deployment that notices things soon, so that tests are quick.
+pub fn quick() -> Builder {
+    Deployment::builder()
+        .env("QUITTANCE_QUEUE_BLOCK_MS", "50")
+        .env("QUITTANCE_PAUSE_POLL_MS", "50")
+        .env("QUITTANCE_SWEEP_RECLAIM_INTERVAL_MS", "100")
+        .env("QUITTANCE_SWEEP_EXPIRY_INTERVAL_MS", "50")
+        .env("QUITTANCE_SWEEP_OUTBOX_INTERVAL_MS", "100")
+        .env("QUITTANCE_SWEEP_OUTBOX_AGE_MS", "300")
+}
+
+/// As `quick`, and the jobs of a silent worker are taken over soon.
+pub fn quick_to_take_over() -> Builder {
+    quick()
+        .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "2000")
+        .env("QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS", "3000")
+}
 
 /// A user with invoices to pay.
 #[derive(Debug, Clone)]
@@ -88,12 +107,15 @@ pub async fn close(deployment: Deployment) {
     let services = deployment.apis().iter().chain(deployment.workers());
     let running = services.filter(|service| service.process().exited().is_none());
     let statuses: Vec<_> = futures::stream::iter(running)
-        .map(|service| service.terminate())
+        .map(stack::Service::terminate)
         .buffer_unordered(MAKERS)
         .try_collect()
         .await
         .unwrap();
-    assert!(statuses.iter().all(std::process::ExitStatus::success), "{statuses:?}");
+    assert!(
+        statuses.iter().all(std::process::ExitStatus::success),
+        "{statuses:?}"
+    );
 }
 
 /// Audits through the first api that runs.

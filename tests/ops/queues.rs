@@ -1,0 +1,93 @@
+//! `GET /ops/v1/queues`.
+
+use serde_json::{Value, json};
+use stack::Deployment;
+
+use crate::support::{STARTER, fields, finish, get, invoice, post, start, until, user_with};
+
+async fn pay_queue(deployment: &Deployment) -> Value {
+    let answer = get(deployment, "/ops/v1/queues").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(fields(&answer.body), ["queues"]);
+    let queues = answer.body["queues"].as_array().expect("a list");
+    assert_eq!(queues.len(), 1, "{queues:?}");
+    queues[0].clone()
+}
+
+#[tokio::test]
+async fn a_queue_shows_what_waits_and_what_was_done() {
+    let deployment = start(Deployment::builder()).await;
+    let console = user_with(&deployment, STARTER).await;
+    let quiet = json!({
+        "queue": "pay", "depth": 0, "in_flight": 0, "oldest_age_ms": null,
+        "enqueued_per_second": 0.0, "succeeded_per_second": 0.0, "failed_per_second": 0.0,
+        "parked": 0, "paused": false,
+    });
+    assert_eq!(pay_queue(&deployment).await, quiet);
+
+    let id = invoice(&console).await;
+    assert_eq!(console.pay(&id).await.expect("an answer").status, 200);
+    // Rates are those of past time spans of ten seconds: both a payment's counters get there.
+    let counted = async || {
+        let queue = pay_queue(&deployment).await;
+        assert_eq!(
+            (&queue["depth"], &queue["failed_per_second"]),
+            (&json!(0), &json!(0.0))
+        );
+        let rates = [
+            &queue["enqueued_per_second"],
+            &queue["succeeded_per_second"],
+        ];
+        rates
+            .iter()
+            .all(|rate| **rate == json!(1.0 / 60.0))
+            .then_some(())
+    };
+    until("the payment is counted", counted).await;
+    finish(deployment).await;
+}
+
+#[tokio::test]
+async fn jobs_that_nobody_takes_are_seen_to_wait() {
+    let builder = Deployment::builder()
+        .workers(0)
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "300")
+        .env("QUITTANCE_PAY_RESEND_MS", "299");
+    let mut deployment = start(builder).await;
+    let console = user_with(&deployment, STARTER).await;
+    let id = invoice(&console).await;
+    let answer = console.pay(&id).await.expect("an answer");
+    assert_eq!((answer.status, answer.error()), (503, "settlement_pending"));
+    let waiting = pay_queue(&deployment).await;
+    assert!(
+        waiting["depth"].as_i64().is_some_and(|depth| depth >= 1),
+        "{waiting}"
+    );
+    assert_eq!(waiting["in_flight"], 0);
+    assert!(
+        waiting["oldest_age_ms"]
+            .as_i64()
+            .is_some_and(|age| age >= 250),
+        "{waiting}"
+    );
+    let paused = post(&deployment, "/ops/v1/queues/pay/pause").await;
+    assert_eq!(paused.status, 200);
+    let paused = pay_queue(&deployment).await;
+    assert_eq!(
+        (&paused["paused"], &paused["depth"]),
+        (&json!(true), &waiting["depth"])
+    );
+    let resumed = post(&deployment, "/ops/v1/queues/pay/resume").await;
+    assert_eq!(resumed.status, 200);
+
+    deployment.start_worker().await.expect("a worker");
+    until("the queue is empty", async || {
+        let queue = pay_queue(&deployment).await;
+        (queue["depth"] == 0 && queue["in_flight"] == 0).then_some(())
+    })
+    .await;
+    let read = console.get_invoice(&id).await.expect("an answer").body;
+    assert_eq!(read["status"], "paid");
+    assert_eq!(pay_queue(&deployment).await["oldest_age_ms"], Value::Null);
+    finish(deployment).await;
+}
