@@ -23,6 +23,9 @@ create table operator_actions (
 create trigger operator_actions_immutable before update or delete on operator_actions
     for each row execute function refuse_change();
 
+create trigger operator_actions_not_truncated before truncate on operator_actions
+    for each statement execute function refuse_change();
+
 -- Jobs taken off their queue because they need a human: undecodable, or delivered too often.
 create table parked_jobs (
     id          bigint generated always as identity primary key,

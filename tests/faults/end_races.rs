@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::join;
 use sqlx::PgPool;
+use stack::Deployment;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::support::client::{Connections, Settled, Verdict, pay_until_definite};
@@ -16,20 +17,25 @@ const USERS: usize = 12;
 /// Invoices of each user, one race each.
 const EACH: usize = 10;
 
-/// How long a payment takes here and now.
-async fn usual_duration(debtor: &Debtor, invoice: &str) -> Duration {
-    let consoles = [debtor.console.clone()];
-    let settled = pay_until_definite(&consoles, invoice, Connections::Hold).await;
-    assert!(settled.verdict.is_paid());
-    settled.took
+/// How long a payment takes here and now: the middle of several.
+async fn usual_duration(deployment: &Deployment) -> Duration {
+    let probe = Debtor::create_many(deployment, 1, 9).await.remove(0);
+    let consoles = probe.consoles(deployment, 0);
+    let mut durations = Vec::new();
+    for invoice in &probe.invoices {
+        let settled = pay_until_definite(&consoles, invoice, Connections::Hold).await;
+        assert!(settled.verdict.is_paid());
+        durations.push(settled.took);
+    }
+    durations.sort_unstable();
+    durations[durations.len() / 2]
 }
 
 #[tokio::test]
 async fn of_a_cancel_and_a_payment_exactly_one_wins() {
     let deployment = quick().apis(2).workers(2).start().await.unwrap();
     let debtors = Debtor::create_many(&deployment, USERS, EACH).await;
-    let probe = Debtor::create_many(&deployment, 1, 1).await.remove(0);
-    let usual = usual_duration(&probe, probe.invoice()).await;
+    let usual = usual_duration(&deployment).await;
     let pairs = debtors
         .iter()
         .flat_map(|one| one.invoices.iter().map(move |id| (one, id)));
@@ -74,11 +80,12 @@ async fn of_a_cancel_and_a_payment_exactly_one_wins() {
     deployment.finish().await.unwrap();
 }
 
-/// Lets these invoices end in so long.
-async fn expire_in(pool: &PgPool, invoices: &[String], left: Duration) {
+/// Lets these invoices end in so long, all at the same moment; returns that moment by our clock.
+async fn expire_in(pool: &PgPool, invoices: &[String], left: Duration) -> Instant {
+    let end = Instant::now() + left;
     sqlx::query(
         "update invoices set created_at = now() - interval '1 hour',
-                             expires_at = clock_timestamp() + make_interval(secs => $2)
+                             expires_at = now() + make_interval(secs => $2)
          where id = any ($1)",
     )
     .bind(invoices)
@@ -86,6 +93,7 @@ async fn expire_in(pool: &PgPool, invoices: &[String], left: Duration) {
     .execute(pool)
     .await
     .unwrap();
+    end
 }
 
 #[tokio::test]
@@ -98,32 +106,25 @@ async fn of_an_expiry_and_a_payment_exactly_one_wins() {
         .await
         .unwrap();
     let debtors = Debtor::create_many(&deployment, USERS, EACH).await;
-    let left = Duration::from_millis(500);
-    let mut expiries = Vec::new();
-    for debtor in &debtors {
-        expire_in(deployment.pool(), &debtor.invoices, left).await;
-        expiries.push(Instant::now() + left);
-    }
-    // Payments set out from a while before the expiry to shortly after it.
-    let spread = Duration::from_millis(200);
-    let total = u32::try_from(USERS * EACH).unwrap();
-    let calls = debtors.iter().zip(&expiries);
-    let calls = calls.flat_map(|(one, at)| one.invoices.iter().map(move |id| (one, *at, id)));
-    let calls: Vec<_> = (0..).zip(calls).collect();
-    let races = calls
-        .into_iter()
-        .map(async |(number, (debtor, at, invoice))| {
-            let place = u32::try_from(EACH).unwrap();
-            sleep_until(at + spread / 4 - spread * (number % place) / place).await;
-            let consoles = debtor.consoles(&deployment, number as usize);
-            pay_until_definite(&consoles, invoice, Connections::Hold).await
-        });
-    let settled = futures::future::join_all(races).await;
-
     let invoices: Vec<String> = debtors
         .iter()
         .flat_map(|one| one.invoices.clone())
         .collect();
+    let end = expire_in(deployment.pool(), &invoices, Duration::from_millis(1200)).await;
+    // Payments set out from a while before the end to shortly after it.
+    let spread = Duration::from_millis(800);
+    let total = u32::try_from(USERS * EACH).unwrap();
+    let calls = debtors
+        .iter()
+        .flat_map(|one| one.invoices.iter().map(move |id| (one, id)));
+    let calls: Vec<_> = (0..).zip(calls).collect();
+    let races = calls.into_iter().map(async |(number, (debtor, invoice))| {
+        sleep_until(end + spread / 16 - spread * number / total).await;
+        let consoles = debtor.consoles(&deployment, number as usize);
+        pay_until_definite(&consoles, invoice, Connections::Hold).await
+    });
+    let settled = futures::future::join_all(races).await;
+
     eventually(
         "every unpaid invoice is swept",
         Duration::from_secs(5),

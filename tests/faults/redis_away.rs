@@ -10,7 +10,7 @@ use crate::support::database::{slow_settlement, until_published, until_settling}
 use crate::support::queue::until_empty;
 use crate::support::storm::Storm;
 use crate::support::truth::{check_all_paid, standing};
-use crate::support::wait::turn_to_kill_servers;
+use crate::support::wait::{eventually, turn_to_kill_servers};
 use crate::support::world::{Debtor, quick};
 
 async fn with_own_redis() -> Deployment {
@@ -49,6 +49,48 @@ async fn flushing_redis_again_and_again_under_load_loses_nothing() {
             one.retries, [""; 0],
             "a flush costs a second, not a 503: {one:?}"
         );
+    }
+    check_all_paid(deployment.pool(), &debtors, &settled).await;
+    until_published(deployment.pool(), Duration::from_secs(10)).await;
+    until_empty(&deployment, Duration::from_secs(5)).await;
+    deployment.finish().await.unwrap();
+}
+
+async fn set_memory(deployment: &Deployment, limit: &str) {
+    let mut redis = deployment.redis().await.unwrap();
+    let set: String = redis::cmd("CONFIG")
+        .arg(["SET", "maxmemory", limit].as_slice())
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(set, "OK");
+}
+
+#[tokio::test]
+async fn a_redis_without_memory_delays_and_loses_nothing() {
+    let deployment = with_own_redis().await;
+    let debtors = Debtor::create_many(&deployment, 10, 20).await;
+    slow_settlement(deployment.pool(), Duration::from_millis(3)).await;
+    let storm = Storm::start(&deployment, &debtors, 32, Connections::Hold);
+    storm.until(20).await;
+    // Every command that takes memory is refused from here on, so the calls that are open run dry.
+    set_memory(&deployment, "1").await;
+    let mut answered = storm.answered();
+    eventually(
+        "nothing is enqueued any more",
+        Duration::from_secs(10),
+        async || {
+            sleep(Duration::from_millis(500)).await;
+            let before = std::mem::replace(&mut answered, storm.answered());
+            (before == answered).then_some(())
+        },
+    )
+    .await;
+    storm.assert_under_way();
+    set_memory(&deployment, "0").await;
+    let settled = storm.end().await;
+    for one in &settled {
+        assert_eq!(one.retries, [""; 0], "{one:?}");
     }
     check_all_paid(deployment.pool(), &debtors, &settled).await;
     until_published(deployment.pool(), Duration::from_secs(10)).await;
@@ -171,7 +213,7 @@ async fn a_payment_committed_while_redis_is_away_is_answered_and_streamed_later(
     until_settling(deployment.pool()).await;
     let redis = deployment.private_redis().unwrap();
     redis.kill().await.unwrap();
-    crate::support::wait::eventually("the payment commits", limit, async || {
+    eventually("the payment commits", limit, async || {
         (standing(deployment.pool(), debtor.invoice()).await.0 == "paid").then_some(())
     })
     .await;

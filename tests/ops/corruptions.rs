@@ -24,28 +24,30 @@ const fn rows(
     }
 }
 
+const TOTAL: &str = "debits_equal_credits";
 const SUM: &str = "balance_is_sum_of_transfers";
 const CHAIN: &str = "balance_chain";
 const EVIDENCE: &str = "paid_invoices_have_evidence";
 const DEBITS: &str = "debits_have_paid_invoices";
 const MONTHS: &str = "paid_months_are_activated";
+const EVENTS: &str = "payments_have_events";
 const ONE_DEBIT: &str = "one_debit_per_invoice";
 
 pub const CORRUPTIONS: &[Corruption] = &[
     rows(
         "a balance is too high",
         "update balances set amount_micro = amount_micro + 1 where amount_micro = 5",
-        &[SUM],
+        &[TOTAL, SUM],
     ),
     rows(
         "a balance is too low",
         "update balances set amount_micro = 0 where amount_micro = 50000000",
-        &[SUM],
+        &[TOTAL, SUM],
     ),
     rows(
         "a balance has money from nowhere",
         "update balances set amount_micro = 1 where last_transfer_id = 0",
-        &[SUM],
+        &[TOTAL, SUM],
     ),
     rows(
         "a balance does not count its newest transfer",
@@ -55,40 +57,40 @@ pub const CORRUPTIONS: &[Corruption] = &[
     rows(
         "a balance is gone",
         "delete from balances where amount_micro = 5",
-        &["transfers_have_balances"],
+        &[TOTAL, "transfers_have_balances"],
     ),
     Corruption {
         what: "a balance is below zero",
         plant: "alter table balances drop constraint balances_amount_not_negative;
                 update balances set amount_micro = -1 where amount_micro = 5",
         repair: "alter table balances add constraint balances_amount_not_negative check (amount_micro >= 0)",
-        checks: &[SUM, "balances_not_negative"],
+        checks: &[TOTAL, SUM, "balances_not_negative"],
     },
     rows(
         "a user's only transfer is deleted",
         "begin; set local session_replication_role = replica;
          delete from transfers where amount_micro = 5; commit",
-        &[SUM],
+        &[TOTAL, SUM],
     ),
     rows(
         "a user's newest transfer is deleted",
         "begin; set local session_replication_role = replica;
          delete from transfers where amount_micro = 1000000; commit",
-        &[SUM],
+        &[TOTAL, SUM],
     ),
     rows(
         "the debit of a paid invoice is deleted",
         "alter table transfers disable trigger user;
          delete from transfers where kind = 'invoice_debit';
          alter table transfers enable trigger user",
-        &[SUM, CHAIN, EVIDENCE],
+        &[TOTAL, SUM, CHAIN, EVIDENCE],
     ),
     rows(
         "a transfer has another amount",
         "alter table transfers disable trigger user;
          update transfers set amount_micro = amount_micro + 1 where amount_micro = 100000000;
          alter table transfers enable trigger user",
-        &[SUM, CHAIN],
+        &[TOTAL, SUM, CHAIN],
     ),
     rows(
         "a transfer leaves another balance than it should",
@@ -103,7 +105,7 @@ pub const CORRUPTIONS: &[Corruption] = &[
          update transfers set debit_account = credit_account, credit_account = debit_account
          where amount_micro = 5;
          alter table transfers enable trigger user",
-        &[SUM, CHAIN],
+        &[TOTAL, SUM, CHAIN],
     ),
     Corruption {
         what: "an invoice is debited twice",
@@ -154,13 +156,13 @@ pub const CORRUPTIONS: &[Corruption] = &[
         "an unpaid top-up is marked paid",
         "update invoices set status = 'paid', paid_at = now(), processed_at = now()
          where description = 'topup'",
-        &[EVIDENCE],
+        &[EVIDENCE, EVENTS],
     ),
     rows(
         "an unpaid subscription is marked paid",
         "update invoices set status = 'paid', paid_at = now(), processed_at = now()
          where description = 'pending'",
-        &[EVIDENCE, MONTHS],
+        &[EVIDENCE, MONTHS, EVENTS],
     ),
     rows(
         "a paid invoice has another amount",

@@ -29,7 +29,7 @@ fn bad_settings() -> Vec<(&'static str, String, &'static str)> {
         (
             "DATABASE_URL",
             format!("mysql://{SECRET}@127.0.0.1:1/none"),
-            "Postgres",
+            "DATABASE_URL",
         ),
         ("DATABASE_URL", SECRET.to_owned(), "DATABASE_URL"),
         (

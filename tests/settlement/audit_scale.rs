@@ -16,7 +16,10 @@ async fn the_audit_copes_with_a_ledger_that_the_planner_believes_empty() {
     let deployment = Deployment::builder().workers(0).start().await.unwrap();
     let pool = deployment.pool();
     let user_count = 20;
-    let model = Model { users: vec![with_balance(1_000_000); user_count], invoices: Vec::new() };
+    let model = Model {
+        users: vec![with_balance(1_000_000); user_count],
+        invoices: Vec::new(),
+    };
     let mut world = World::create(pool, &model).await;
     for user in &world.users {
         let ids: Vec<String> = sqlx::query_scalar(
@@ -31,18 +34,27 @@ async fn the_audit_copes_with_a_ledger_that_the_planner_believes_empty() {
         .fetch_all(pool)
         .await
         .unwrap();
-        world.invoices.extend(ids.into_iter().map(shared::ids::InvoiceId::from_row));
+        world
+            .invoices
+            .extend(ids.into_iter().map(shared::ids::InvoiceId::from_row));
     }
     let per_user = world.invoices.len() / user_count;
-    let requests: Vec<_> = (0..world.invoices.len()).map(|index| world.request(index, index / per_user)).collect();
+    let requests: Vec<_> = (0..world.invoices.len())
+        .map(|index| world.request(index, index / per_user))
+        .collect();
     for batch in requests.chunks(BATCH) {
         settle_from_balance(pool, batch).await.unwrap();
     }
     // Nobody has published these events; that is not what this test is about.
-    sqlx::query("select mark_published(array_agg(id)) from outbox_batches").execute(pool).await.unwrap();
+    sqlx::query("select mark_published(array_agg(id)) from outbox_batches")
+        .execute(pool)
+        .await
+        .unwrap();
 
     let bounded = tokio::time::timeout(std::time::Duration::from_secs(30), audit(pool)).await;
-    let audited = bounded.expect("the audit must not join row by row").unwrap();
+    let audited = bounded
+        .expect("the audit must not join row by row")
+        .unwrap();
     assert!(audited.ok, "{audited:?}");
     deployment.finish().await.unwrap();
 }

@@ -208,7 +208,10 @@ async fn an_overdue_invoice_is_found_wherever_the_sweep_already_was() {
 async fn nothing_counts_before_the_commit() {
     let deployment = Deployment::builder().workers(0).start().await.unwrap();
     let pool = deployment.pool();
-    let model = Model { users: vec![with_balance(100)], invoices: (0..60).map(|_| pending(0, 1)).collect() };
+    let model = Model {
+        users: vec![with_balance(100)],
+        invoices: (0..60).map(|_| pending(0, 1)).collect(),
+    };
     let world = World::create(pool, &model).await;
     let (user, overdue) = (world.users[0], world.invoices[1].clone());
     sqlx::query("update invoices set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour' where id = $1")
@@ -229,16 +232,22 @@ async fn nothing_counts_before_the_commit() {
     let requests: Vec<_> = (2..60).map(|invoice| world.request(invoice, 0)).collect();
     let refused = [
         settle_from_balance(pool, &requests).await.map(|_| ()),
-        cancel(pool, &world.invoices[0], user, &trace).await.map(|_| ()),
+        cancel(pool, &world.invoices[0], user, &trace)
+            .await
+            .map(|_| ()),
         expire(pool, 10, &trace).await.map(|_| ()),
     ];
     for (index, outcome) in refused.into_iter().enumerate() {
-        assert!(outcome.is_err(), "call {index} reported success before its commit, which failed");
+        assert!(
+            outcome.is_err(),
+            "call {index} reported success before its commit, which failed"
+        );
     }
-    let changed: i64 = sqlx::query_scalar("select count(*) from invoices where status <> 'pending'")
-        .fetch_one(pool)
-        .await
-        .unwrap();
+    let changed: i64 =
+        sqlx::query_scalar("select count(*) from invoices where status <> 'pending'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
     assert_eq!(changed, 0);
     deployment.finish().await.unwrap();
 }

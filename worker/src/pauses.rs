@@ -31,7 +31,8 @@ pub fn follow(pool: PgPool, config: &WorkerConfig, shutdown: Shutdown) -> Pauses
     let (switches, flags): (Vec<_>, Vec<_>) = QUEUES
         .into_iter()
         .map(|queue| {
-            let (switch, flag) = watch::channel(false);
+            // Paused until the table says otherwise: a worker that starts must not take jobs before it knows.
+            let (switch, flag) = watch::channel(true);
             ((queue, switch), (queue, flag))
         })
         .unzip();

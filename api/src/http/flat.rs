@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use axum::http::{
+    HeaderValue, StatusCode,
+    header::{CONNECTION, RETRY_AFTER},
+};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use shared::ledger::LedgerError;
@@ -16,6 +19,7 @@ pub struct FlatError {
     status: StatusCode,
     error: Cow<'static, str>,
     retry_after_seconds: Option<u16>,
+    closes: bool,
 }
 
 impl FlatError {
@@ -25,6 +29,7 @@ impl FlatError {
             status,
             error: error.into(),
             retry_after_seconds: None,
+            closes: false,
         }
     }
 
@@ -59,6 +64,13 @@ impl FlatError {
         }
     }
 
+    /// Ends the connection with this answer: what the client still sends will not be read.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
     /// Adds `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, seconds: u16) -> Self {
@@ -74,6 +86,11 @@ impl IntoResponse for FlatError {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.closes {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

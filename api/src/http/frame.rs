@@ -39,11 +39,8 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
     let span = tracing::info_span!("request", trace_id = %trace, %method, route);
 
     let answer = async {
-        if declared_length(&request) > app.config.api.api_body_bytes_max {
-            return too_large().into_response();
-        }
         let bound = Duration::from_millis(app.config.api.api_request_timeout_ms);
-        match tokio::time::timeout(bound, next.run(request)).await {
+        match tokio::time::timeout(bound, sized(&app, request, next)).await {
             Ok(response) => response,
             Err(_) => FlatError::busy("request_timeout").into_response(),
         }
@@ -67,6 +64,14 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Refuses a body that is announced as too large, whether the endpoint would read it or not.
+async fn sized(app: &App, request: Request, next: Next) -> Response {
+    if declared_length(&request) > app.config.api.api_body_bytes_max {
+        return too_large(request.into_body()).await.into_response();
+    }
+    next.run(request).await
 }
 
 /// Methods are the client's words: only known ones become label values.

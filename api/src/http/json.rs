@@ -1,16 +1,25 @@
 //! JSON request bodies: content type, size and syntax, each with its own answer.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::flat::FlatError;
 use crate::app::App;
 
-/// A JSON body. Refusals: 415, 413, and 400 `bad json: <detail>` (contract §9 C8).
+/// A refused body is read and thrown away up to this size, so that the client, still sending, gets to the answer.
+const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
+
+/// A JSON object as the body. Refusals: 415, 413, and 400 `bad json: <detail>` (contract §9 C8).
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
@@ -25,22 +34,67 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
         }
         let bytes = read(request.into_body(), app.config.api.api_body_bytes_max).await?;
         serde_json::from_slice(&bytes)
-            .map(Self)
+            .map(|Object(body)| Self(body))
             .map_err(|error| FlatError::bad_request(format!("bad json: {error}")))
     }
 }
 
-/// The answer to a body above the limit.
-pub fn too_large() -> FlatError {
-    FlatError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")
+/// A value that must come as a JSON object: derived code would also take a list of the fields in order.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, FlatError> {
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(FlatError::bad_request("bad json: the body ended early")),
+impl<T: Serialize> Serialize for Object<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+async fn read(mut body: Body, bytes_max: usize) -> Result<BytesMut, FlatError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| FlatError::bad_request("bad json: the body ended early"))?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if bytes.len() + data.len() > bytes_max {
+            return Err(too_large(body).await);
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
+}
+
+/// The answer to a body above the limit, after the rest of it; a rest that is too long is left, and the connection
+/// ends with the answer.
+pub async fn too_large(mut rest: Body) -> FlatError {
+    let refusal = FlatError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large");
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = rest.frame().await {
+        discarded += frame.data_ref().map_or(0, axum::body::Bytes::len);
+        if discarded > DISCARDED_BYTES_MAX {
+            return refusal.closing();
+        }
+    }
+    refusal
 }
 
 /// `application/json`, or any `application/*+json`, whatever its parameters.

@@ -50,6 +50,12 @@ fn check_required(process: Process, config: &Config) -> Result<(), ConfigError> 
         "database_url",
         "is required: set it to postgres://user:password@host:5432/database",
     )?;
+    let database_url = config.database.database_url();
+    require(
+        database_url.starts_with("postgres://") || database_url.starts_with("postgresql://"),
+        "database_url",
+        "must look like postgres://user:password@host:5432/database",
+    )?;
     require(
         config.redis.redis_url().starts_with("redis://")
             || config.redis.redis_url().starts_with("rediss://"),

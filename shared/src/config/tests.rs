@@ -58,6 +58,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("QUITTANCE_API_LISTEN", "here", "invalid socket address"),
     ("DATABASE_URL", "", "DATABASE_URL is required"),
+    (
+        "DATABASE_URL",
+        "mysql://x",
+        "DATABASE_URL must look like postgres://",
+    ),
     ("REDIS_URL", "http://x", "REDIS_URL must look like redis://"),
     (
         "QUITTANCE_OPERATOR_TOKEN",

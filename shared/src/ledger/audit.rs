@@ -7,9 +7,10 @@ use super::LedgerError;
 
 /// The audit reads the whole ledger, longer than any request may. It joins large tables, of which the planner may
 /// still believe that they are small; a nested loop would then take hours.
-const PREPARATION: [&str; 2] = [
+const PREPARATION: [&str; 3] = [
     "set local statement_timeout = '10min'",
     "set local enable_nestloop = off",
+    "set local jit = off",
 ];
 
 /// Whether the books are right, and in what not.

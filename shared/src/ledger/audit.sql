@@ -18,7 +18,11 @@ with deltas as (
     select user_id, plan, sum(months) as months from invoices
     where status = 'paid' and action <> 'topup' group by user_id, plan
 ), violations (name, example) as (
-    select 'debits_equal_credits', 'accounts add up to ' || sum(net) from accounts having sum(net) <> 0
+    -- What all users have is what all other accounts gave them.
+    select 'debits_equal_credits', 'users have ' || b.total || ', the other accounts are at ' || a.total
+    from (select coalesce(sum(amount_micro), 0) as total from balances) as b,
+         (select coalesce(sum(net), 0) as total from accounts where not starts_with(account, 'user:')) as a
+    where a.total + b.total <> 0
     union all
     select 'balance_is_sum_of_transfers',
            'user ' || b.user_id || ' has ' || b.amount_micro || ', transfers say ' || coalesce(s.total, 0)
@@ -58,6 +62,11 @@ with deltas as (
     where t.user_id is not null and t.at >= (select min(created_at) from outbox_batches)
       and not exists (select from outbox o where o.topic = 'balance:' || t.user_id::text
                       and (o.message ->> 'position')::bigint = t.id)
+    union all
+    select 'payments_have_events', 'invoice ' || i.id || ' is paid without an event'
+    from invoices i
+    where i.status = 'paid' and i.paid_at >= (select min(created_at) from outbox_batches)
+      and not exists (select from outbox o where o.topic = 'invoice:' || i.id and o.message ->> 'kind' = 'invoice_paid')
 )
 select c.name as "name!", count(v.name) as "violations!", min(v.example) as example
 from (values (1, 'debits_equal_credits'), (2, 'balance_is_sum_of_transfers'), (3, 'transfers_have_balances'),

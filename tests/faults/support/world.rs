@@ -11,9 +11,10 @@ pub const PRICE: i64 = 49_000_000;
 /// Users made at once.
 const MAKERS: usize = 8;
 
-/// A deployment that notices things soon, so that tests are quick.
+/// A deployment that notices things soon, so that tests are quick; its pools are small, because many run at once.
 pub fn quick() -> Builder {
     Deployment::builder()
+        .env("QUITTANCE_DB_CONNECTIONS_MAX", "8")
         .env("QUITTANCE_QUEUE_BLOCK_MS", "50")
         .env("QUITTANCE_PAUSE_POLL_MS", "50")
         .env("QUITTANCE_SWEEP_RECLAIM_INTERVAL_MS", "100")

@@ -49,6 +49,7 @@ pub async fn authenticate(
     app.rate.check(session.user_id)?;
 
     let slid = app.sessions.slide(&session).await?;
+    let csrf = csrf.filter(|csrf| session::hash(csrf) == session.csrf_hash);
     request.extensions_mut().insert(session);
     let mut response = next.run(request).await;
     if let Some(expires_at) = slid {

@@ -12,7 +12,7 @@ use shared::invoices::{
 use super::invoice_view::InvoiceView;
 use crate::app::App;
 use crate::http::flat::FlatError;
-use crate::http::json::JsonBody;
+use crate::http::json::{JsonBody, Object};
 use crate::session::Session;
 
 const TTL_SECONDS_DEFAULT: i64 = 3600;
@@ -26,7 +26,7 @@ const CLIENT_REQUEST_ID_CHARS_MAX: usize = 128;
 pub struct CreateInvoice {
     channel: String,
     rail: String,
-    bill_action: BillActionBody,
+    bill_action: Object<BillActionBody>,
     #[serde(default)]
     amount_micro: Option<i64>,
     #[serde(default)]
@@ -76,7 +76,7 @@ fn check(app: &App, session: &Session, body: CreateInvoice) -> Result<NewInvoice
     if !app.rails.is_enabled(rail) {
         return Err(FlatError::bad_request("rail_not_enabled"));
     }
-    let action = &body.bill_action;
+    let Object(action) = &body.bill_action;
     let action = BillAction::from_parts(&action.kind, action.plan.as_deref(), action.months)
         .map_err(|error| FlatError::bad_request(error.to_string()))?;
     let amount_micro = price(&app.config.billing, action, body.amount_micro.unwrap_or(0))

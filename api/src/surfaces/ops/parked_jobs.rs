@@ -1,5 +1,6 @@
 //! `GET /ops/v1/parked`, `POST /ops/v1/parked/{id}/retry` and `/discard`: jobs that wait for a human.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub async fn list_parked(State(app): State<App>) -> Result<Json<ParkedList>, Fla
 pub async fn retry_parked(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    id: Option<Path<i64>>,
+    id: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<Resolved>, FlatError> {
     settle(&app, &trace, id, "retried").await
 }
@@ -46,7 +47,7 @@ pub async fn retry_parked(
 pub async fn discard_parked(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    id: Option<Path<i64>>,
+    id: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<Resolved>, FlatError> {
     settle(&app, &trace, id, "discarded").await
 }
@@ -54,11 +55,11 @@ pub async fn discard_parked(
 async fn settle(
     app: &App,
     trace: &TraceId,
-    id: Option<Path<i64>>,
+    id: Result<Path<i64>, PathRejection>,
     resolution: &'static str,
 ) -> Result<Json<Resolved>, FlatError> {
     let not_found = || FlatError::not_found("parked job not found");
-    let Path(id) = id.ok_or_else(not_found)?;
+    let Path(id) = id.map_err(|_| not_found())?;
     let mut transaction = app.pool.begin().await?;
     let job = take_parked(&mut transaction, id)
         .await?

@@ -1,5 +1,6 @@
 //! `POST /ops/v1/queues/{queue}/pause` and `/resume`: workers stop taking jobs, and take them again.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -22,27 +23,28 @@ pub struct PauseState {
 pub async fn pause_queue(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<PauseState>, FlatError> {
-    set(&app, &trace, &name, true).await
+    set(&app, &trace, name, true).await
 }
 
 /// Resumes a queue.
 pub async fn resume_queue(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<PauseState>, FlatError> {
-    set(&app, &trace, &name, false).await
+    set(&app, &trace, name, false).await
 }
 
 async fn set(
     app: &App,
     trace: &TraceId,
-    name: &str,
+    name: Result<Path<String>, PathRejection>,
     paused: bool,
 ) -> Result<Json<PauseState>, FlatError> {
-    let queue = Queue::parse(name).ok_or_else(|| FlatError::not_found("queue not found"))?;
+    let queue = name.ok().and_then(|Path(name)| Queue::parse(&name));
+    let queue = queue.ok_or_else(|| FlatError::not_found("queue not found"))?;
     let mut transaction = app.pool.begin().await?;
     if paused {
         sqlx::query!(
