@@ -79,13 +79,25 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), DatabaseError> {
     let applied =
         sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
             .fetch_one(pool)
-            .await
-            .map_err(DatabaseError::Connect)?;
+            .await;
     let known = MIGRATIONS.iter().count();
+    let applied = match applied {
+        Err(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| is_unmigrated_code(&code)) =>
+        {
+            0
+        }
+        other => other.map_err(DatabaseError::Connect)?,
+    };
     match usize::try_from(applied) {
         Ok(applied) if applied >= known => Ok(()),
         _ => Err(DatabaseError::Outdated { applied, known }),
     }
+}
+
+/// What a database says on which no migration, or not the last one, has run: no such table, or no right to read it.
+fn is_unmigrated_code(code: &str) -> bool {
+    matches!(code, "42P01" | "42501")
 }
 
 /// Whether the same statement may succeed a moment later: the connection, the server or a lock was at fault,

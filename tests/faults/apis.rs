@@ -174,7 +174,7 @@ async fn read_while_ready(
 
 /// How many of the readers lost a request that they had sent when this api stopped.
 async fn broken_by_stopping(deployment: &Deployment, api: usize, reader: &Console) -> usize {
-    const READERS: usize = 32;
+    const READERS: usize = 8;
     let url = deployment.api(api).url();
     let (ready, answered) = (
         Arc::new(AtomicBool::new(true)),

@@ -39,18 +39,21 @@ async fn of_a_cancel_and_a_payment_exactly_one_wins() {
     let pairs = debtors
         .iter()
         .flat_map(|one| one.invoices.iter().map(move |id| (one, id)));
-    // The cancel comes a little later each time, up to twice a payment's duration, so that both may win.
+    // From the cancel a payment's duration ahead to the payment as far ahead, so that both may win.
     let total = u32::try_from(USERS * EACH).unwrap();
     let pairs: Vec<_> = (0..).zip(pairs).collect();
     let races = futures::stream::iter(pairs).map(async |(number, (debtor, invoice))| {
         let consoles = debtor.consoles(&deployment, number as usize);
-        let pay = pay_until_definite(&consoles, invoice, Connections::Hold);
+        let (pay_in, cancel_in) = (usual * (total - number) / total, usual * number / total);
+        let pay = async {
+            sleep(pay_in).await;
+            pay_until_definite(&consoles, invoice, Connections::Hold).await
+        };
         let cancel = async {
-            sleep(usual * 2 * number / total).await;
+            sleep(cancel_in).await;
             consoles[1].cancel(invoice).await.unwrap().status
         };
-        let (settled, cancel) = join(pay, cancel).await;
-        (settled, cancel)
+        join(pay, cancel).await
     });
     let ended: Vec<(Settled, u16)> = races.buffer_unordered(4).collect().await;
 

@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::config::Config;
 use shared::ids::TraceId;
-use shared::queue::{Delivery, Ending, Envelope, Finish, Finisher, Queue, Reply, Source, park};
+use shared::queue::{
+    Delivery, Ending, Envelope, Finish, Finisher, Queue, Reply, Source, park, with_ttl,
+};
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
 use tokio::sync::{oneshot, watch};
@@ -38,8 +40,13 @@ pub enum Outcome<R> {
     /// The moment was wrong (a dependency is down): enqueue it anew. Such a round counts as no delivery, so that
     /// an outage parks nothing.
     Again,
-    /// It can never succeed: keep it for an operator.
-    Park(String),
+    /// It can never succeed: keep it for an operator, and tell the caller.
+    Park {
+        /// Why, for the operator.
+        reason: String,
+        /// What the caller gets.
+        reply: R,
+    },
 }
 
 /// The work of one queue. Handlers may run twice, also at once: their effects must be single by themselves.
@@ -135,19 +142,37 @@ pub async fn run<H: Handler>(
 /// Handles one delivery from decoding to acknowledgement.
 async fn deliver<H: Handler>(delivery: Delivery, context: Data<Context<H>>) {
     if delivery.deliveries > context.deliveries_max {
-        let reason = format!(
-            "delivered more than {} times without an outcome",
-            context.deliveries_max
-        );
-        return park_and_finish(&context, &delivery, &reason).await;
+        let times = context.deliveries_max;
+        let reason = format!("delivered more than {times} times without an outcome");
+        return park_and_finish(&context, &delivery, &reason, None).await;
     }
     let envelope = match Envelope::<H::Job>::decode(&delivery.payload) {
         Ok(envelope) => envelope,
-        Err(error) => return park_and_finish(&context, &delivery, &error.to_string()).await,
+        Err(error) => {
+            return park_and_finish(&context, &delivery, &error.to_string(), None).await;
+        }
     };
+    if time_left(&delivery, envelope.ttl_ms) == Some(Duration::ZERO) {
+        return drop_stale(&context, delivery).await;
+    }
     let span =
         tracing::info_span!("job", queue = context.queue.name(), trace_id = %envelope.trace_id);
     work(&context, delivery, envelope).instrument(span).await;
+}
+
+/// How long the job may still be done; `None` for ever.
+fn time_left(delivery: &Delivery, ttl_ms: Option<u64>) -> Option<Duration> {
+    ttl_ms.map(|ttl_ms| Duration::from_millis(ttl_ms).saturating_sub(delivery.age()))
+}
+
+/// Its caller was told to ask again, or was answered by another copy of the job: doing it now would surprise everybody.
+async fn drop_stale<H: Handler>(context: &Context<H>, delivery: Delivery) {
+    metrics::counter!("quittance_jobs_stale_total", "queue" => context.queue.name()).increment(1);
+    let finish = Finish {
+        entry_id: delivery.entry_id,
+        ending: Ending::Stale,
+    };
+    context.finisher.finish(finish).await;
 }
 
 async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: Envelope<H::Job>) {
@@ -156,12 +181,13 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
         id,
         reply_to,
         trace_id,
+        ttl_ms,
         job,
         ..
     } = envelope;
     let job = AssertUnwindSafe(context.handler.handle(job, trace_id)).catch_unwind();
     let label = match tokio::time::timeout(context.timeout, job).await {
-        Ok(Ok(outcome)) => end(context, delivery, outcome, id, reply_to).await,
+        Ok(Ok(outcome)) => end(context, delivery, ttl_ms, outcome, (id, reply_to)).await,
         // The entry stays: it is delivered again, and parked when that happens too often.
         Ok(Err(panic)) => {
             let deliveries = delivery.deliveries;
@@ -183,44 +209,49 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
 async fn end<H: Handler>(
     context: &Context<H>,
     delivery: Delivery,
+    ttl_ms: Option<u64>,
     outcome: Outcome<H::Reply>,
-    id: u64,
-    channel: String,
+    (id, channel): (u64, String),
 ) -> &'static str {
-    let Delivery {
-        entry_id, payload, ..
-    } = &delivery;
+    let encode = |outcome| serde_json::to_string(&Reply { id, outcome });
     let (label, ending) = match outcome {
-        Outcome::Done(outcome) => match serde_json::to_string(&Reply { id, outcome }) {
+        Outcome::Done(outcome) => match encode(outcome) {
             Ok(message) => ("done", Ending::Replied { channel, message }),
             Err(error) => {
-                park_and_finish(
-                    context,
-                    &delivery,
-                    &format!("the reply cannot be encoded: {error}"),
-                )
-                .await;
+                let reason = format!("the reply cannot be encoded: {error}");
+                park_and_finish(context, &delivery, &reason, None).await;
                 return "parked";
             }
         },
-        Outcome::Again => ("again", Ending::Requeued(payload.clone())),
-        Outcome::Park(reason) => {
-            park_and_finish(context, &delivery, &reason).await;
+        Outcome::Again => {
+            let ttl_ms = time_left(&delivery, ttl_ms).map(|left| left.as_millis());
+            let ttl_ms = ttl_ms.map(|left| u64::try_from(left).unwrap_or(u64::MAX));
+            (
+                "again",
+                Ending::Requeued(with_ttl(&delivery.payload, ttl_ms)),
+            )
+        }
+        Outcome::Park { reason, reply } => {
+            let reply = encode(reply).ok().map(|message| (channel, message));
+            park_and_finish(context, &delivery, &reason, reply).await;
             return "parked";
         }
     };
-    context
-        .finisher
-        .finish(Finish {
-            entry_id: entry_id.clone(),
-            ending,
-        })
-        .await;
+    let finish = Finish {
+        entry_id: delivery.entry_id,
+        ending,
+    };
+    context.finisher.finish(finish).await;
     label
 }
 
 /// Parks, and only then acknowledges; if Postgres is away the entry stays and is parked next time.
-async fn park_and_finish<H: Handler>(context: &Context<H>, delivery: &Delivery, reason: &str) {
+async fn park_and_finish<H: Handler>(
+    context: &Context<H>,
+    delivery: &Delivery,
+    reason: &str,
+    reply: Option<(String, String)>,
+) {
     match park(&context.pool, context.queue, delivery, reason).await {
         Ok(()) => {
             tracing::error!(
@@ -236,7 +267,7 @@ async fn park_and_finish<H: Handler>(context: &Context<H>, delivery: &Delivery, 
                 .finisher
                 .finish(Finish {
                     entry_id,
-                    ending: Ending::Parked,
+                    ending: Ending::Parked { reply },
                 })
                 .await;
         }

@@ -83,17 +83,24 @@ impl PayFromBalance {
             invoice_id: invoice_id.clone(),
             user_id,
         };
-        let payload = Envelope::new(
+        let mut envelope = Envelope::new(
             waiter.id,
             self.hub.reply_channel().to_owned(),
             trace.clone(),
+            None,
             job,
-        )
-        .encode()?;
+        );
 
         let mut sent = false;
         while Instant::now() < deadline {
-            let pause = match self.producer.enqueue(&payload).await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            envelope.ttl_ms = Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            let payload = envelope.encode()?;
+            // Bounded: while Redis is away, enqueueing waits for the next connection.
+            let Ok(enqueued) = timeout_at(deadline, self.producer.enqueue(&payload)).await else {
+                break;
+            };
+            let pause = match enqueued {
                 Ok(()) => {
                     sent = true;
                     self.resend

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -60,6 +60,11 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
         "method" => method_label(method.as_str()), "route" => route, "status" => status.as_str().to_owned()
     )
     .record(elapsed);
+    if app.shutdown.is_stopping() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(value) = HeaderValue::from_str(trace.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -1,20 +1,26 @@
-//! Accepting connections, each within its limits, until a stop; then finishing the requests that are open.
+//! Accepting connections, each within its limits. A stopping process first asks its clients to move on, still
+//! answering, and only then leaves its port; requests that are open then are finished.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use futures::FutureExt as _;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use shared::config::Config;
 use shared::telemetry::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How long to wait after accepting failed (usually: no file descriptors left).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// How long a new connection may take with its first request once the process leaves.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Serves until the stop, then gives open requests the configured time. Returns whether they all finished.
 pub async fn serve(
@@ -24,42 +30,81 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> bool {
     let slots = Arc::new(Semaphore::new(config.api.api_connections_max));
-    let graceful = GracefulShutdown::new();
+    let (leave, leaving) = watch::channel(false);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.api.api_header_timeout_ms))
         .max_buf_size(config.api.api_header_bytes_max);
-
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
-            () = shutdown.wait() => break,
-        };
-        let Some((stream, slot)) = accepted else {
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+    let serve = |(stream, slot)| {
+        let connection = connection(builder.clone(), stream, router.clone(), leaving.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
-            }
-            drop(slot);
+            connection.await;
+            drop::<OwnedSemaphorePermit>(slot);
         });
+    };
+
+    let drained = async {
+        shutdown.wait().await;
+        // Until then answers say `Connection: close`, so that clients move on before the port is gone.
+        tokio::time::sleep(Duration::from_millis(config.api.api_drain_ms)).await;
+    };
+    let mut drained = pin!(drained);
+    loop {
+        tokio::select! {
+            accepted = accept(&listener, &slots) => accepted.into_iter().for_each(serve),
+            () = &mut drained => break,
+        }
+    }
+    // Connections that the kernel has made already are ours, too.
+    while let Some(Some(accepted)) = accept(&listener, &slots).now_or_never() {
+        serve(accepted);
     }
     drop(listener);
+    leave.send_replace(true);
     let bound = Duration::from_millis(config.process.shutdown_timeout_ms);
-    tokio::time::timeout(bound, graceful.shutdown())
+    let all = u32::try_from(config.api.api_connections_max).unwrap_or(u32::MAX);
+    tokio::time::timeout(bound, slots.acquire_many(all))
         .await
         .is_ok()
+}
+
+/// Serves one connection; once `leaving` holds, until its open request is answered. A connection without a request so
+/// far gets a moment: its first one is on its way.
+async fn connection(
+    builder: http1::Builder,
+    stream: TcpStream,
+    router: Router,
+    mut leaving: watch::Receiver<bool>,
+) {
+    let (asked, mut was_asked) = watch::channel(false);
+    let inner = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        asked.send_replace(true);
+        inner.call(request)
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let leave = async {
+        let _ = leaving.wait_for(|leaving| *leaving).await;
+        let _ = tokio::time::timeout(FIRST_REQUEST, was_asked.wait_for(|asked| *asked)).await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
 }
 
 /// The next connection that has a slot; the others wait in the kernel's backlog.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {

@@ -71,6 +71,7 @@ pub struct ApiConfig {
     pub api_header_bytes_max: usize,
     pub api_body_bytes_max: usize,
     pub api_request_timeout_ms: u64,
+    pub api_drain_ms: u64,
     pub rate_per_user_per_second: u32,
     pub rate_per_user_burst: u32,
     pub operator_token: SecretString,

@@ -31,8 +31,13 @@ pub enum Ending {
     },
     /// Its moment was wrong: this payload is enqueued anew, as a job of no deliveries.
     Requeued(String),
-    /// It was parked.
-    Parked,
+    /// It was parked; whoever may wait is told.
+    Parked {
+        /// Channel and message of the reply.
+        reply: Option<(String, String)>,
+    },
+    /// Its time was over: nobody waits, nothing was done.
+    Stale,
 }
 
 /// Hands ended jobs to the task that tells Redis. Cheap to clone; the task ends with the last clone.
@@ -88,7 +93,12 @@ async fn tell(redis: &mut ConnectionManager, keys: &Keys, batch: &[Finish]) -> R
                     .arg(payload)
                     .ignore();
             }
-            Ending::Parked => {}
+            Ending::Parked { reply } => {
+                if let Some((channel, message)) = reply {
+                    pipeline.publish(channel, message).ignore();
+                }
+            }
+            Ending::Stale => {}
         }
     }
     let entries: Vec<&str> = batch

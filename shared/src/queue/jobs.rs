@@ -3,6 +3,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ids::{InvoiceId, TraceId, UserId};
 
@@ -31,18 +32,23 @@ pub struct Envelope<J> {
     pub reply_to: String,
     /// Ties the job to the request's log lines and to its events.
     pub trace_id: TraceId,
+    /// How long after being enqueued it may still be done, milliseconds. A caller that was refused must not find its
+    /// invoice paid by a forgotten copy of the job later. None: at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// What to do.
     pub job: J,
 }
 
 impl<J: Serialize + DeserializeOwned> Envelope<J> {
     /// Wraps a job in the current version.
-    pub fn new(id: u64, reply_to: String, trace_id: TraceId, job: J) -> Self {
+    pub fn new(id: u64, reply_to: String, trace_id: TraceId, ttl_ms: Option<u64>, job: J) -> Self {
         Self {
             v: VERSION,
             id,
             reply_to,
             trace_id,
+            ttl_ms,
             job,
         }
     }
@@ -60,6 +66,21 @@ impl<J: Serialize + DeserializeOwned> Envelope<J> {
         } else {
             Err(EnvelopeError::Version(envelope.v))
         }
+    }
+}
+
+/// The same payload with another time to live; one that is no envelope stays as it is.
+#[must_use]
+pub fn with_ttl(payload: &str, ttl_ms: Option<u64>) -> String {
+    match serde_json::from_str(payload) {
+        Ok(Value::Object(mut fields)) => {
+            match ttl_ms {
+                Some(ttl_ms) => fields.insert("ttl_ms".to_owned(), ttl_ms.into()),
+                None => fields.remove("ttl_ms"),
+            };
+            Value::Object(fields).to_string()
+        }
+        _ => payload.to_owned(),
     }
 }
 
@@ -93,6 +114,14 @@ mod tests {
         let envelope = Envelope::<PayJob>::decode(PAYLOAD_V1).unwrap();
         assert_eq!(envelope.job.invoice_id.as_str(), "inv_8f2a1c9d4e6b40f1");
         assert_eq!(envelope.encode().unwrap(), PAYLOAD_V1);
+        let hurried = with_ttl(PAYLOAD_V1, Some(5));
+        assert_eq!(
+            Envelope::<PayJob>::decode(&hurried).unwrap().ttl_ms,
+            Some(5)
+        );
+        let patient = Envelope::<PayJob>::decode(&with_ttl(&hurried, None)).unwrap();
+        assert_eq!(patient, envelope);
+        assert_eq!(with_ttl("{", None), "{");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::connect;
 pub use finisher::{Ending, Finish, Finisher};
-pub use jobs::{Envelope, EnvelopeError, PayJob, Reply};
+pub use jobs::{Envelope, EnvelopeError, PayJob, Reply, with_ttl};
 pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};
 pub use producer::{EnqueueError, Producer};
 pub use source::{Delivery, Source};

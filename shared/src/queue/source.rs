@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::Stream;
 use redis::aio::ConnectionManager;
-use redis::streams::{StreamAutoClaimReply, StreamId, StreamPendingCountReply, StreamReadReply};
+use redis::streams::StreamPendingCountReply;
 use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -25,6 +25,17 @@ pub struct Delivery {
     pub payload: String,
     /// How often the entry was delivered, this time included.
     pub deliveries: u64,
+    /// Its age when it was taken, by the clock of Redis.
+    age_taken: Duration,
+    taken_at: Instant,
+}
+
+impl Delivery {
+    /// How long ago the entry was enqueued. Two machines' clocks need not agree for that.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.age_taken + self.taken_at.elapsed()
+    }
 }
 
 /// Reads one queue as a new consumer. Its name is never used twice, so a restart cannot hide its own orphans.
@@ -35,6 +46,7 @@ pub struct Source {
     config: QueueConfig,
     reclaim_interval: Duration,
     reclaim_next: Instant,
+    clock: RedisClock,
     buffer: VecDeque<Delivery>,
     paused: watch::Receiver<bool>,
     stopping: watch::Receiver<bool>,
@@ -59,6 +71,7 @@ impl Source {
             config: config.clone(),
             reclaim_interval,
             reclaim_next: Instant::now(),
+            clock: RedisClock::default(),
             buffer: VecDeque::new(),
             paused,
             stopping,
@@ -98,13 +111,14 @@ impl Source {
     /// Takes orphans when it is time to look, else new entries.
     async fn fill(&mut self) -> RedisResult<()> {
         if Instant::now() >= self.reclaim_next {
-            self.reclaim_next = Instant::now() + self.reclaim_interval;
+            self.clock = RedisClock::read(&mut self.redis).await?;
             self.reclaim().await?;
+            self.reclaim_next = Instant::now() + self.reclaim_interval;
             if !self.buffer.is_empty() {
                 return Ok(());
             }
         }
-        let reply: Option<StreamReadReply> = redis::cmd("XREADGROUP")
+        let reply: Option<Vec<(String, Vec<RawEntry>)>> = redis::cmd("XREADGROUP")
             .arg("GROUP")
             .arg(GROUP)
             .arg(&self.consumer)
@@ -117,17 +131,16 @@ impl Source {
             .arg(">")
             .query_async(&mut self.redis)
             .await?;
-        let entries = reply
-            .into_iter()
-            .flat_map(|reply| reply.keys)
-            .flat_map(|key| key.ids);
-        self.buffer.extend(entries.map(|entry| delivery(&entry, 1)));
+        let clock = self.clock;
+        let entries = reply.into_iter().flatten().flat_map(|(_, entries)| entries);
+        self.buffer
+            .extend(entries.map(|entry| delivery(entry, 1, clock)));
         Ok(())
     }
 
     /// Takes over entries that another consumer has held for longer than the visibility timeout.
     async fn reclaim(&mut self) -> RedisResult<()> {
-        let reply: StreamAutoClaimReply = redis::cmd("XAUTOCLAIM")
+        let (_, claimed, _): (String, Vec<RawEntry>, Vec<String>) = redis::cmd("XAUTOCLAIM")
             .arg(&self.keys.stream)
             .arg(GROUP)
             .arg(&self.consumer)
@@ -137,27 +150,28 @@ impl Source {
             .arg(self.config.queue_read_batch)
             .query_async(&mut self.redis)
             .await?;
-        if reply.claimed.is_empty() {
+        if claimed.is_empty() {
             return Ok(());
         }
-        metrics::counter!("quittance_jobs_reclaimed_total").increment(reply.claimed.len() as u64);
+        metrics::counter!("quittance_jobs_reclaimed_total").increment(claimed.len() as u64);
         let mut pipeline = redis::pipe();
-        for entry in &reply.claimed {
+        for (id, _) in &claimed {
             pipeline
                 .cmd("XPENDING")
                 .arg(&self.keys.stream)
                 .arg(GROUP)
-                .arg(&entry.id)
-                .arg(&entry.id)
+                .arg(id)
+                .arg(id)
                 .arg(1);
         }
         let counts: Vec<StreamPendingCountReply> = pipeline.query_async(&mut self.redis).await?;
-        let claimed = reply.claimed.iter().zip(counts).map(|(entry, count)| {
+        let clock = self.clock;
+        let claimed = claimed.into_iter().zip(counts).map(|(entry, count)| {
             let times = count
                 .ids
                 .first()
                 .map_or(1, |pending| pending.times_delivered);
-            delivery(entry, u64::try_from(times).unwrap_or(u64::MAX))
+            delivery(entry, u64::try_from(times).unwrap_or(u64::MAX), clock)
         });
         self.buffer.extend(claimed);
         Ok(())
@@ -211,12 +225,62 @@ impl Source {
     }
 }
 
+/// An entry as Redis tells it: its id, and fields and values by turns. Bytes, because a stranger's need not be text.
+type RawEntry = (String, Vec<Vec<u8>>);
+
+/// The clock of Redis, which stamps the entries, read from ours.
+#[derive(Debug, Clone, Copy)]
+struct RedisClock {
+    now_ms: u64,
+    read_at: Instant,
+}
+
+impl Default for RedisClock {
+    fn default() -> Self {
+        Self {
+            now_ms: 0,
+            read_at: Instant::now(),
+        }
+    }
+}
+
+impl RedisClock {
+    async fn read(redis: &mut ConnectionManager) -> RedisResult<Self> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(redis).await?;
+        Ok(Self {
+            now_ms: seconds * 1000 + micros / 1000,
+            read_at: Instant::now(),
+        })
+    }
+
+    /// How old an entry is; its id begins with the time of its making.
+    fn age(self, entry_id: &str) -> Duration {
+        let made_ms = entry_id
+            .split('-')
+            .next()
+            .and_then(|ms| ms.parse().ok())
+            .unwrap_or(u64::MAX);
+        let now_ms = Duration::from_millis(self.now_ms) + self.read_at.elapsed();
+        now_ms.saturating_sub(Duration::from_millis(made_ms))
+    }
+}
+
 /// An entry without our field has an empty payload, which then fails to decode and is parked.
-fn delivery(entry: &StreamId, deliveries: u64) -> Delivery {
-    let payload = entry.get::<String>(PAYLOAD).unwrap_or_default();
+fn delivery((entry_id, fields): RawEntry, deliveries: u64, clock: RedisClock) -> Delivery {
+    let (pairs, _) = fields.as_chunks::<2>();
+    let value = pairs
+        .iter()
+        .find(|[field, _]| field == PAYLOAD.as_bytes())
+        .map(|[_, value]| value);
+    let payload = value
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .unwrap_or_default();
+    let age_taken = clock.age(&entry_id);
     Delivery {
-        entry_id: entry.id.clone(),
+        entry_id,
         payload,
         deliveries,
+        age_taken,
+        taken_at: Instant::now(),
     }
 }

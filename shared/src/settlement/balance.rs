@@ -37,6 +37,8 @@ pub enum PayOutcome {
     InsufficientBalance,
     /// The debit slot is taken although the invoice is not paid.
     AlreadyDebited,
+    /// The database refuses this settlement for good; the job is parked until an operator looks.
+    Parked,
 }
 
 /// A settled batch: one outcome per request, in order, and what to publish.

@@ -51,7 +51,12 @@ impl Handler for Pay {
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
                 Err(CommitError::Transient | CommitError::Stopped) => return Outcome::Again,
-                Err(CommitError::Refused(reason)) => return Outcome::Park(reason),
+                Err(CommitError::Refused(reason)) => {
+                    return Outcome::Park {
+                        reason,
+                        reply: PayOutcome::Parked,
+                    };
+                }
             }
         }
     }

@@ -50,6 +50,8 @@ pub async fn pay_from_balance(
         PayOutcome::InvoiceIsTopup => Err(FlatError::conflict("invoice_is_topup")),
         PayOutcome::BalanceLocked => Err(FlatError::conflict("balance_locked")),
         PayOutcome::InsufficientBalance => Err(FlatError::conflict("insufficient_balance")),
+        // An operator may still settle it: until then the truth is "not yet".
+        PayOutcome::Parked => Err(FlatError::busy("settlement_pending")),
         PayOutcome::AlreadyDebited => Err(FlatError::conflict("already_debited")),
     }
 }

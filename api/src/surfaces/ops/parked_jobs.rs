@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 use shared::ids::TraceId;
-use shared::queue::{EnqueueError, ParkedJob, parked, resolve, take_parked};
+use shared::queue::{EnqueueError, ParkedJob, parked, resolve, take_parked, with_ttl};
 
 use super::action::{Action, record};
 use crate::app::App;
@@ -65,9 +65,9 @@ async fn settle(
         .await?
         .ok_or_else(not_found)?;
     if resolution == "retried" {
-        // Enqueued before the commit: a crash in between retries it twice, which handlers bear; never not at all.
+        // Nobody waits for it: it may be as late as the operator is. Enqueued before the commit: a crash in between retries it twice, which handlers bear; never not at all.
         app.producer
-            .enqueue(&job.payload)
+            .enqueue(&with_ttl(&job.payload, None))
             .await
             .map_err(|error| match error {
                 EnqueueError::Full => FlatError::busy("queue_full"),
