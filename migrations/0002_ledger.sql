@@ -34,6 +34,13 @@ create table transfers (
     user_balance_after bigint constraint transfers_balance_not_negative check (user_balance_after >= 0),
     at                 timestamptz not null,
     constraint transfers_accounts_differ check (debit_account <> credit_account),
+    -- Which accounts a kind moves money between, and in which direction.
+    constraint transfers_kind_fits_accounts check (case kind
+        when 'invoice_debit' then starts_with(debit_account, 'user:') and credit_account = 'revenue'
+                                  and user_id is not null and ref_invoice_id is not null
+        when 'adjust' then 'adjustments' in (debit_account, credit_account) and user_id is not null
+        else starts_with(credit_account, 'user:') and user_id is not null
+    end),
     constraint transfers_user_is_a_side check (
         (user_id is null) = (user_balance_after is null)
         and (user_id is null or 'user:' || user_id::text in (debit_account, credit_account))

@@ -15,10 +15,14 @@ create table invoices (
     description              text not null default '',
     channel                  text not null
         constraint invoices_channel_known check (channel in ('crypto-onchain', 'crypto-inapp')),
-    rail                     text not null,
+    rail                     text not null
+        constraint invoices_rail_known check (rail in (
+            'sol-native', 'sol-spl-usdc', 'sol-spl-usdt', 'tron-usdt', 'tron-usdc', 'eth-usdt', 'eth-usdc',
+            'bsc-usdt', 'bsc-usdc', 'polygon-usdc', 'polygon-usdt')),
     action                   text not null
         constraint invoices_action_known check (action in ('subscription_purchase', 'subscription_renew', 'topup')),
-    plan                     text,
+    plan                     text
+        constraint invoices_plan_known check (plan in ('starter', 'growth', 'scale')),
     months                   smallint,
     client_request_id        text,
     -- SHA-256 of the creating request, so that the same id with another body is noticed.
@@ -31,7 +35,7 @@ create table invoices (
     expires_at               timestamptz not null,
     paid_at                  timestamptz,
     processed_at             timestamptz,
-    constraint invoices_expiry_after_creation check (expires_at > created_at),
+    constraint invoices_expiry_after_creation check (expires_at > created_at and isfinite(expires_at)),
     constraint invoices_action_complete check (
         case when action = 'topup' then plan is null and months is null
              else plan is not null and months in (1, 3, 6, 12) end

@@ -1,5 +1,6 @@
 -- Least privilege: processes read, insert what they own, and call the settlement functions. No role may write
 -- balances, transfers, invoice states or events directly.
+revoke create on schema public from public;
 revoke execute on all functions in schema public from public;
 grant usage on schema public to quittance_api, quittance_worker;
 grant select on _sqlx_migrations to quittance_api, quittance_worker;

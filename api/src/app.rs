@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use redis::aio::ConnectionManager;
 use shared::config::Config;
 use shared::events::Publisher;
 use shared::invoices::RailRegistry;
-use shared::queue::Producer;
+use shared::queue::{Producer, RedisLink};
 use shared::telemetry::Shutdown;
 use sqlx::PgPool;
 
@@ -14,6 +13,7 @@ use crate::commands::pay_from_balance::PayFromBalance;
 use crate::http::rate::RateLimit;
 use crate::session::Sessions;
 use crate::streams::Streams;
+use crate::turns::Turns;
 
 /// The application: cheap to clone, the same for every request.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct App(Arc<AppParts>);
 pub struct AppParts {
     pub config: Config,
     pub pool: PgPool,
-    pub redis: ConnectionManager,
+    pub redis: RedisLink,
     pub publisher: Publisher,
     pub producer: Producer,
     pub rails: RailRegistry,
@@ -31,6 +31,10 @@ pub struct AppParts {
     pub rate: RateLimit,
     pub streams: Streams,
     pub pay: PayFromBalance,
+    /// Invoice creations, one at a time per user.
+    pub creations: Turns,
+    /// Audits, one at a time.
+    pub audits: tokio::sync::Mutex<()>,
     pub shutdown: Shutdown,
 }
 

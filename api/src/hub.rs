@@ -13,6 +13,7 @@ use shared::config::RedisConfig;
 use shared::events::{Message, Topic, channel};
 use shared::queue::{Reply, reply_channel};
 use shared::settlement::PayOutcome;
+use shared::telemetry::supervised;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -88,12 +89,10 @@ impl Hub {
             prefix,
             reply_channel,
         }));
-        tokio::spawn(stay_connected(
-            hub.clone(),
-            client,
-            config.timeout(),
-            pending,
-        ));
+        supervised(
+            "hub",
+            stay_connected(hub.clone(), client, config.timeout(), pending),
+        );
         Ok(hub)
     }
 
@@ -287,25 +286,35 @@ async fn serve(
     }
 }
 
-/// Applies changes in order, runs of subscriptions in one command.
+/// Applies changes in order, each run of the same kind in one command.
 async fn apply(sink: &mut PubSubSink, pending: &mut Vec<Change>) -> RedisResult<()> {
-    let (mut channels, mut confirms) = (Vec::new(), Vec::new());
+    let (mut joined, mut left, mut confirms) = (Vec::new(), Vec::new(), Vec::new());
     for change in pending.drain(..) {
         match change {
             Change::Subscribe(channel, confirm) => {
-                channels.push(channel);
+                leave(sink, &mut left).await?;
+                joined.push(channel);
                 confirms.push(confirm);
             }
             Change::Unsubscribe(channel) => {
-                confirm_all(sink, &mut channels, &mut confirms).await?;
-                sink.unsubscribe(channel).await?;
+                join(sink, &mut joined, &mut confirms).await?;
+                left.push(channel);
             }
         }
     }
-    confirm_all(sink, &mut channels, &mut confirms).await
+    leave(sink, &mut left).await?;
+    join(sink, &mut joined, &mut confirms).await
 }
 
-async fn confirm_all(
+async fn leave(sink: &mut PubSubSink, channels: &mut Vec<String>) -> RedisResult<()> {
+    if !channels.is_empty() {
+        sink.unsubscribe(&*channels).await?;
+    }
+    channels.clear();
+    Ok(())
+}
+
+async fn join(
     sink: &mut PubSubSink,
     channels: &mut Vec<String>,
     confirms: &mut Vec<oneshot::Sender<()>>,

@@ -9,6 +9,7 @@ mod run;
 mod session;
 mod streams;
 mod surfaces;
+mod turns;
 
 use std::process::ExitCode;
 

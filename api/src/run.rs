@@ -5,13 +5,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
-use redis::aio::ConnectionManager;
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
 use shared::invoices::RailRegistry;
-use shared::queue::{self, Producer, Queue};
-use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
+use shared::queue::{Producer, Queue, RedisLink};
+use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,7 +23,10 @@ use crate::hub::Hub;
 use crate::session::Sessions;
 use crate::streams::Streams;
 use crate::surfaces::{console, ops};
+use crate::turns::Turns;
 
+/// How long a stopped server may take to publish its last events and close its connections.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often users that have been quiet leave the rate limiter.
 const RATE_FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -43,9 +45,6 @@ pub enum RunError {
     /// The address is taken or not ours.
     #[error("cannot listen on QUITTANCE_API_LISTEN")]
     Listen(#[from] std::io::Error),
-    /// Requests were still open.
-    #[error("requests were still open after QUITTANCE_SHUTDOWN_TIMEOUT_MS")]
-    ShutdownTimeout,
 }
 
 /// Serves until a signal.
@@ -54,7 +53,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let shutdown = telemetry::on_signal()?;
     let pool = db::pool(&config.database, "quittance-api")?;
     db::check_schema(&pool).await?;
-    let redis = queue::connect(&config.redis).await?;
+    let redis = RedisLink::connect(&config.redis).await?;
     let (publisher, publishing) = Publisher::spawn(
         redis.clone(),
         config.redis.redis_prefix.clone(),
@@ -62,8 +61,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     );
 
     let app = build(&config, &pool, &redis, publisher, &shutdown)?;
-    tokio::spawn(forget_quiet_users(app.clone()));
-    let ending = tokio::spawn({
+    supervised("rate limits", forget_quiet_users(app.clone()));
+    let ending = supervised("revocations", {
         let app = app.clone();
         async move { app.streams.clone().end_revoked(app).await }
     });
@@ -80,17 +79,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     );
     let finished = server::serve(listener, router, &config, shutdown).await;
 
-    let _ = ending.await;
-    // The application is gone with the last request; what it published is on its way.
-    let drained = tokio::time::timeout(
-        Duration::from_millis(config.process.shutdown_timeout_ms),
-        publishing,
-    )
-    .await;
-    if !finished || drained.is_err() {
-        return Err(RunError::ShutdownTimeout);
+    let rest = async {
+        let _ = ending.await;
+        // The application is gone with the last request; what it published is on its way.
+        let _ = publishing.await;
+        pool.close().await;
+    };
+    if !finished || tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+        tracing::warn!("stopped with requests or connections still open");
     }
-    pool.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -98,7 +95,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 fn build(
     config: &Config,
     pool: &PgPool,
-    redis: &ConnectionManager,
+    redis: &RedisLink,
     publisher: Publisher,
     shutdown: &Shutdown,
 ) -> Result<App, RunError> {
@@ -119,6 +116,8 @@ fn build(
         streams: Streams::new(hub.clone(), config.stream.clone()),
         pay: PayFromBalance::new(hub, producer.clone(), pool.clone(), &config.api),
         producer,
+        creations: Turns::default(),
+        audits: tokio::sync::Mutex::default(),
         shutdown: shutdown.clone(),
         config: config.clone(),
     }))
@@ -131,6 +130,8 @@ fn router(app: App, metrics: PrometheusHandle, readiness: Readiness) -> Router {
         .fallback(frame::no_route)
         .layer(CatchPanicLayer::custom(frame::panicked))
         .layer(from_fn_with_state(app.clone(), frame::frame))
+        // Outermost: a page must be able to read refusals, too.
+        .layer(console::cors(&app))
         .with_state(app)
         .merge(telemetry::probes(metrics, readiness))
 }

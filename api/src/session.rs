@@ -10,9 +10,13 @@ use shared::config::ApiConfig;
 use shared::ids::UserId;
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
+
+/// Sessions looked up in the database at the same time.
+const LOOK_UPS_MAX: usize = 3;
 
 /// SHA-256 of a token: what the database and the cache know of it.
 pub type TokenHash = [u8; 32];
@@ -50,6 +54,7 @@ pub struct Sessions {
     pool: PgPool,
     ttl: time::Duration,
     cache: Cache<TokenHash, Option<Session>>,
+    look_ups: Semaphore,
 }
 
 impl Sessions {
@@ -63,11 +68,16 @@ impl Sessions {
             pool,
             ttl: time::Duration::days(config.session_ttl_days.into()),
             cache,
+            look_ups: Semaphore::new(LOOK_UPS_MAX),
         }
     }
 
     /// The session of a token, if it is live. Parallel look-ups of one token ask the database once.
     pub async fn resolve(&self, token: &str) -> Result<Option<Session>, Arc<sqlx::Error>> {
+        // What cannot be a token costs no look-up.
+        if token.len() != TOKEN_BYTES * 2 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
         let token_hash = hash(token);
         self.cache
             .try_get_with(token_hash, self.load(token_hash))
@@ -75,6 +85,8 @@ impl Sessions {
     }
 
     async fn load(&self, token_hash: TokenHash) -> Result<Option<Session>, sqlx::Error> {
+        // Anybody can invent tokens: their look-ups leave connections for those who are signed in.
+        let _turn = self.look_ups.acquire().await;
         let row = sqlx::query!(
             "select user_id, csrf_hash, expires_at from sessions where token_hash = $1 and expires_at > now()",
             token_hash.as_slice()

@@ -1,8 +1,11 @@
 //! Postgres: pools with bounded waits, embedded migrations, and which errors pass by themselves.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
+use sqlx::Postgres;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::config::DatabaseConfig;
@@ -24,15 +27,13 @@ pub enum DatabaseError {
     #[error("the migration failed")]
     Migrate(#[from] MigrateError),
     /// The schema is older than this binary.
+    #[error("the database lacks migration {0}; run `quittance-worker migrate` first")]
+    Outdated(i64),
+    /// The schema was made by other migrations than this binary's.
     #[error(
-        "the database has {applied} of {known} migrations; run `quittance-worker migrate` first"
+        "migration {0} of the database is another one than this program's; do they belong together?"
     )]
-    Outdated {
-        /// Migrations found in the database.
-        applied: i64,
-        /// Migrations embedded in this binary.
-        known: usize,
-    },
+    Foreign(i64),
 }
 
 fn options(url: &str, application: &str) -> Result<PgConnectOptions, DatabaseError> {
@@ -61,6 +62,17 @@ pub fn pool(config: &DatabaseConfig, application: &str) -> Result<PgPool, Databa
         .connect_lazy_with(options))
 }
 
+/// Throws away a connection whose server has gone silent, so that its place in the pool is free at once; such a
+/// server cannot enforce its own timeouts. Returns the error to report, a transient one.
+#[must_use]
+pub fn gone_silent(connection: PoolConnection<Postgres>) -> sqlx::Error {
+    drop(connection.detach());
+    sqlx::Error::Io(std::io::Error::new(
+        ErrorKind::TimedOut,
+        "Postgres has gone silent",
+    ))
+}
+
 /// Brings the schema up to date. Several processes may do this at once: an advisory lock orders them.
 pub async fn migrate(config: &DatabaseConfig) -> Result<(), DatabaseError> {
     let pool = PgPoolOptions::new()
@@ -74,25 +86,28 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Whether the schema is at least the one this binary was built for.
+/// Whether every migration of this binary was applied, as this binary knows it. Newer ones may have been, too.
 pub async fn check_schema(pool: &PgPool) -> Result<(), DatabaseError> {
-    let applied =
-        sqlx::query_scalar!(r#"select count(*) as "count!" from _sqlx_migrations where success"#)
-            .fetch_one(pool)
-            .await;
-    let known = MIGRATIONS.iter().count();
-    let applied = match applied {
+    let rows = sqlx::query!("select version, checksum from _sqlx_migrations where success")
+        .fetch_all(pool)
+        .await;
+    let rows = match rows {
         Err(sqlx::Error::Database(error))
             if error.code().is_some_and(|code| is_unmigrated_code(&code)) =>
         {
-            0
+            Vec::new()
         }
         other => other.map_err(DatabaseError::Connect)?,
     };
-    match usize::try_from(applied) {
-        Ok(applied) if applied >= known => Ok(()),
-        _ => Err(DatabaseError::Outdated { applied, known }),
+    for migration in MIGRATIONS.iter() {
+        let row = rows.iter().find(|row| row.version == migration.version);
+        match row {
+            Some(row) if row.checksum == *migration.checksum => {}
+            Some(_) => return Err(DatabaseError::Foreign(migration.version)),
+            None => return Err(DatabaseError::Outdated(migration.version)),
+        }
     }
+    Ok(())
 }
 
 /// What a database says on which no migration, or not the last one, has run: no such table, or no right to read it.

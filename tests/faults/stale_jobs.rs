@@ -3,15 +3,23 @@
 use std::time::Duration;
 
 use stack::secret::random_token;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
-use crate::support::client::{Connections, Verdict, pay_once, pay_until_definite};
-use crate::support::database::hold_invoice;
+use crate::support::client::{Connections, Settled, Verdict, pay_once, pay_until_definite};
+use crate::support::database::{hold_invoice, slow_settlement, until_settling, usual_settlement};
 use crate::support::queue::{pause, pending, set_paused, take_and_fall_silent, until_empty};
 use crate::support::truth::{balance, standing};
 use crate::support::wait::eventually;
-use crate::support::world::{Debtor, PRICE, quick_to_take_over};
+use crate::support::world::{Debtor, PRICE, close, quick_to_take_over};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// A call that goes on by itself.
+fn pay(debtor: &Debtor, invoice: usize) -> JoinHandle<Settled> {
+    let (console, invoice) = (debtor.console.clone(), debtor.invoices[invoice].clone());
+    tokio::spawn(async move { pay_until_definite(&[console], &invoice, Connections::Hold).await })
+}
 
 #[tokio::test]
 async fn a_job_of_a_dead_worker_does_not_pay_after_the_call_was_refused() {
@@ -23,13 +31,7 @@ async fn a_job_of_a_dead_worker_does_not_pay_after_the_call_was_refused() {
     let debtor = Debtor::create(&deployment, 0, 1).await;
     let user = debtor.console.user_id();
     pause(&deployment).await;
-    let call = {
-        let debtor = debtor.clone();
-        tokio::spawn(async move {
-            let consoles = [debtor.console.clone()];
-            pay_until_definite(&consoles, debtor.invoice(), Connections::Hold).await
-        })
-    };
+    let call = pay(&debtor, 0);
     // The first copy of the job goes to a worker that dies with it; the copy sent a second later is carried out.
     eventually("the job waits", LIMIT, async || {
         take_and_fall_silent(&deployment).await.then_some(())
@@ -63,18 +65,67 @@ async fn a_job_of_a_dead_worker_does_not_pay_after_the_call_was_refused() {
 }
 
 #[tokio::test]
+async fn a_frozen_worker_does_not_pay_after_the_call_was_refused() {
+    let mut deployment = quick_to_take_over()
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2500")
+        .start()
+        .await
+        .unwrap();
+    let debtor = Debtor::create(&deployment, PRICE, 2).await;
+    let user = debtor.console.user_id();
+    let before = pending(&deployment).await.ids.len();
+    assert_eq!(before, 0);
+    // The second payment waits inside the worker for the first one's commit when the worker freezes.
+    slow_settlement(deployment.pool(), Duration::from_millis(1200)).await;
+    let first = pay(&debtor, 0);
+    until_settling(deployment.pool()).await;
+    let second = pay(&debtor, 1);
+    eventually("the worker holds both jobs", LIMIT, async || {
+        (pending(&deployment).await.ids.len() >= 2).then_some(())
+    })
+    .await;
+    // On its way inside the worker from its queue's end to its batch, which cannot be seen from here.
+    sleep(Duration::from_millis(200)).await;
+    until_settling(deployment.pool()).await;
+    deployment.worker(0).pause().unwrap();
+    eventually("the first payment commits", LIMIT, async || {
+        let standing = standing(deployment.pool(), &debtor.invoices[0]).await;
+        (standing.0 == "paid").then_some(())
+    })
+    .await;
+    usual_settlement(deployment.pool()).await;
+
+    // Another worker answers both calls; the money was enough for one of them.
+    deployment.start_worker().await.unwrap();
+    assert!(first.await.unwrap().verdict.is_paid());
+    let refused = second.await.unwrap().verdict;
+    assert_eq!(refused, Verdict::refused("insufficient_balance"));
+    // Emptied by taking over what the frozen worker holds: longer than any call waits.
+    until_empty(&deployment, LIMIT).await;
+    let key = random_token();
+    let top_up = deployment.operator().adjust(user, PRICE, "a top-up", &key);
+    assert_eq!(top_up.await.unwrap().new_balance_micro, PRICE);
+
+    // It wakes up, finishes what it holds, and leaves.
+    deployment.worker(0).resume().unwrap();
+    let status = deployment.worker(0).terminate().await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(
+        standing(deployment.pool(), &debtor.invoices[1]).await,
+        ("pending".to_owned(), 0),
+        "the call was answered 409 insufficient_balance, and then the invoice was paid all the same"
+    );
+    assert_eq!(balance(deployment.pool(), user).await, PRICE);
+    close(deployment).await;
+}
+
+#[tokio::test]
 async fn a_job_that_worked_for_long_does_not_pay_after_the_lock_was_answered() {
     let deployment = quick_to_take_over().start().await.unwrap();
     let debtor = Debtor::create(&deployment, PRICE, 1).await;
     let (user, operator) = (debtor.console.user_id(), deployment.operator());
     let holder = hold_invoice(deployment.pool(), debtor.invoice()).await;
-    let call = {
-        let debtor = debtor.clone();
-        tokio::spawn(async move {
-            let consoles = [debtor.console.clone()];
-            pay_until_definite(&consoles, debtor.invoice(), Connections::Hold).await
-        })
-    };
+    let call = pay(&debtor, 0);
     eventually("a worker holds the job", LIMIT, async || {
         (!pending(&deployment).await.ids.is_empty()).then_some(())
     })

@@ -1,5 +1,7 @@
 //! The audit on a ledger that grew since the planner last looked.
 
+use std::time::Duration;
+
 use shared::ledger::audit;
 use shared::settlement::settle_from_balance;
 use stack::Deployment;
@@ -51,7 +53,11 @@ async fn the_audit_copes_with_a_ledger_that_the_planner_believes_empty() {
         .await
         .unwrap();
 
-    let bounded = tokio::time::timeout(std::time::Duration::from_secs(30), audit(pool)).await;
+    let bounded = tokio::time::timeout(
+        Duration::from_secs(30),
+        audit(pool, Duration::from_secs(20)),
+    )
+    .await;
     let audited = bounded
         .expect("the audit must not join row by row")
         .unwrap();

@@ -5,13 +5,15 @@
 //! several processes are ordered by the row locks.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
-use shared::config::WorkerConfig;
+use shared::config::Config;
+use shared::db::gone_silent;
 use shared::events::Publisher;
 use shared::ids::TraceId;
 use shared::queue::PayJob;
 use shared::settlement::{PayOutcome, SettlementError, settle_from_balance};
-use shared::telemetry::log_failure;
+use shared::telemetry::{log_failure, supervised};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -48,17 +50,22 @@ impl GroupCommit {
     pub fn spawn(
         pool: &PgPool,
         publisher: &Publisher,
-        config: &WorkerConfig,
+        config: &Config,
     ) -> (Self, impl Future<Output = ()> + use<>) {
         let mut shards = Vec::new();
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
-        for _ in 0..config.pay_shards {
-            let (sender, receiver) = mpsc::channel(config.pay_concurrency);
+        let worker = &config.worker;
+        for _ in 0..worker.pay_shards {
+            let (sender, receiver) = mpsc::channel(worker.pay_concurrency);
             let shard = Shard {
                 pool: pool.clone(),
                 publisher: publisher.clone(),
+                patience: config.database.patience(),
             };
-            tasks.push(tokio::spawn(shard.run(receiver, config.pay_batch_max)));
+            tasks.push(supervised(
+                "group commit",
+                shard.run(receiver, worker.pay_batch_max),
+            ));
             shards.push(sender);
         }
         let ended = async {
@@ -96,6 +103,7 @@ impl GroupCommit {
 struct Shard {
     pool: PgPool,
     publisher: Publisher,
+    patience: Duration,
 }
 
 impl Shard {
@@ -108,40 +116,52 @@ impl Shard {
         }
     }
 
-    /// Settles a batch; when the database refuses it, each request alone, so that only the guilty one fails.
+    /// Settles a batch. When that fails each user's part is settled alone, so that one whose row is locked holds
+    /// nobody else up; and when the database refuses a part, each of its requests, so that only the guilty one fails.
     async fn commit(&self, batch: &mut Vec<Request>) {
-        let requests: Vec<_> = batch
-            .iter()
-            .map(|request| (request.job.clone(), request.trace.clone()))
-            .collect();
-        match self.settle(&requests).await {
-            Ok(outcomes) => {
-                for (request, outcome) in batch.drain(..).zip(outcomes) {
-                    let _ = request.answer.send(Ok(outcome));
-                }
+        let Err(error) = self.settle_all(batch).await else {
+            return;
+        };
+        if error.is_transient() && !is_contention(&error) {
+            return fail(batch, &error);
+        }
+        batch.sort_by_key(|request| request.job.user_id);
+        while let Some(user_id) = batch.first().map(|request| request.job.user_id) {
+            let count = batch.partition_point(|request| request.job.user_id == user_id);
+            let mut part: Vec<Request> = batch.drain(..count).collect();
+            match self.settle_all(&mut part).await {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => fail(&mut part, &error),
+                Err(_) => self.commit_singly(&mut part).await,
             }
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, causes = ?std::error::Error::source(&error), jobs = batch.len(), "settlement delayed");
-                for request in batch.drain(..) {
-                    let _ = request.answer.send(Err(CommitError::Transient));
-                }
-            }
-            Err(_) => self.commit_singly(batch).await,
         }
     }
 
     async fn commit_singly(&self, batch: &mut Vec<Request>) {
-        for Request { job, trace, answer } in batch.drain(..) {
-            let answered = match self.settle(&[(job, trace)]).await {
-                Ok(outcomes) => outcomes.into_iter().next().ok_or(CommitError::Transient),
-                Err(error) if error.is_transient() => Err(CommitError::Transient),
+        for request in batch.drain(..) {
+            let mut alone = vec![request];
+            match self.settle_all(&mut alone).await {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => fail(&mut alone, &error),
                 Err(error) => {
                     log_failure("a settlement was refused", &error);
-                    Err(CommitError::Refused(reason(&error)))
+                    answer(&mut alone, &CommitError::Refused(reason(&error)));
                 }
-            };
-            let _ = answer.send(answered);
+            }
         }
+    }
+
+    /// Settles requests in one transaction and answers them; on failure they are left.
+    async fn settle_all(&self, batch: &mut Vec<Request>) -> Result<(), SettlementError> {
+        let requests: Vec<_> = batch
+            .iter()
+            .map(|request| (request.job.clone(), request.trace.clone()))
+            .collect();
+        let outcomes = self.settle(&requests).await?;
+        for (request, outcome) in batch.drain(..).zip(outcomes) {
+            let _ = request.answer.send(Ok(outcome));
+        }
+        Ok(())
     }
 
     /// One transaction. Its events go out before the answers do, and neither waits for the other.
@@ -150,12 +170,39 @@ impl Shard {
         requests: &[(PayJob, TraceId)],
     ) -> Result<Vec<PayOutcome>, SettlementError> {
         let started = std::time::Instant::now();
-        let settled = settle_from_balance(&self.pool, requests).await?;
+        let mut connection = self.pool.acquire().await?;
+        let settling = settle_from_balance(&mut *connection, requests);
+        let settled = match tokio::time::timeout(self.patience, settling).await {
+            Ok(settled) => settled?,
+            Err(_) => return Err(gone_silent(connection).into()),
+        };
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());
         if let Some(publication) = settled.publication {
             self.publisher.publish(publication);
         }
         Ok(settled.outcomes)
+    }
+}
+
+/// Whether somebody holds a lock for too long: the rest of the batch need not wait for it.
+fn is_contention(error: &SettlementError) -> bool {
+    match error {
+        SettlementError::Database(sqlx::Error::Database(error)) => error
+            .code()
+            .is_some_and(|code| matches!(&*code, "55P03" | "57014" | "40P01")),
+        SettlementError::Database(_) | SettlementError::UnknownAnswer(_) => false,
+    }
+}
+
+fn fail(batch: &mut Vec<Request>, error: &SettlementError) {
+    let cause = std::error::Error::source(error);
+    tracing::warn!(%error, ?cause, jobs = batch.len(), "settlement delayed");
+    answer(batch, &CommitError::Transient);
+}
+
+fn answer(batch: &mut Vec<Request>, error: &CommitError) {
+    for request in batch.drain(..) {
+        let _ = request.answer.send(Err(error.clone()));
     }
 }
 

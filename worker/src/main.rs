@@ -87,7 +87,7 @@ async fn migrate() -> Result<ExitCode, Failure> {
 #[tokio::main]
 async fn audit() -> Result<ExitCode, Failure> {
     let pool = db::pool(&Config::load(Process::Command)?.database, "quittance-audit")?;
-    let audit = ledger::audit(&pool).await?;
+    let audit = ledger::audit(&pool, ledger::AUDIT_LIMIT).await?;
     println!("{}", serde_json::to_string_pretty(&audit)?);
     Ok(if audit.ok {
         ExitCode::SUCCESS

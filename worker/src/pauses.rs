@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use shared::config::WorkerConfig;
+use shared::config::Config;
 use shared::queue::{QUEUES, Queue};
-use shared::telemetry::Shutdown;
+use shared::telemetry::{Shutdown, supervised};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -27,7 +27,7 @@ impl Pauses {
 }
 
 /// Follows the table until the process stops. While Postgres is away the flags stay as they are.
-pub fn follow(pool: PgPool, config: &WorkerConfig, shutdown: Shutdown) -> Pauses {
+pub fn follow(pool: PgPool, config: &Config, shutdown: Shutdown) -> Pauses {
     let (switches, flags): (Vec<_>, Vec<_>) = QUEUES
         .into_iter()
         .map(|queue| {
@@ -36,24 +36,24 @@ pub fn follow(pool: PgPool, config: &WorkerConfig, shutdown: Shutdown) -> Pauses
             ((queue, switch), (queue, flag))
         })
         .unzip();
-    let mut ticks = tokio::time::interval(Duration::from_millis(config.pause_poll_ms));
-    tokio::spawn(async move {
+    let mut ticks = tokio::time::interval(Duration::from_millis(config.worker.pause_poll_ms));
+    let patience = config.database.patience();
+    supervised("pauses", async move {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.wait() => return,
             }
-            match sqlx::query_scalar!("select queue from paused_queues")
-                .fetch_all(&pool)
-                .await
-            {
-                Ok(paused) => {
+            let asked = sqlx::query_scalar!("select queue from paused_queues").fetch_all(&pool);
+            match tokio::time::timeout(patience, asked).await {
+                Ok(Ok(paused)) => {
                     for (queue, switch) in &switches {
                         let now = paused.iter().any(|name| name == queue.name());
                         switch.send_if_modified(|was| std::mem::replace(was, now) != now);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "cannot read which queues are paused"),
+                Ok(Err(error)) => tracing::warn!(%error, "cannot read which queues are paused"),
+                Err(_) => tracing::warn!("reading which queues are paused took too long"),
             }
         }
     });

@@ -6,11 +6,10 @@ use axum::Router;
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
-use shared::queue::{self, Finisher, Queue};
+use shared::queue::{Finisher, Queue, RedisLink};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
 use crate::group_commit::GroupCommit;
 use crate::jobs::pay::Pay;
@@ -49,7 +48,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let shutdown = telemetry::on_signal()?;
     let pool = db::pool(&config.database, "quittance-worker")?;
     db::check_schema(&pool).await?;
-    let redis = queue::connect(&config.redis).await?;
+    let redis = RedisLink::connect(&config.redis).await?;
 
     let listener = TcpListener::bind(config.worker.worker_listen).await?;
     tracing::info!(address = %listener.local_addr()?, service = "worker", "listening");
@@ -67,8 +66,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let prefix = config.redis.redis_prefix.clone();
     let (publisher, publishing) = Publisher::spawn(redis.clone(), prefix.clone(), pool.clone());
     let (finisher, finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Pay);
-    let (group_commit, committing) = GroupCommit::spawn(&pool, &publisher, &config.worker);
-    let pauses = pauses::follow(pool.clone(), &config.worker, shutdown.clone());
+    let (group_commit, committing) = GroupCommit::spawn(&pool, &publisher, &config);
+    let pauses = pauses::follow(pool.clone(), &config, shutdown.clone());
     let sweeping = sweeps::start(&SweepContext {
         pool: pool.clone(),
         redis: redis.clone(),
@@ -77,22 +76,26 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config: config.clone(),
     });
 
-    work_queues(&config, &pool, group_commit, finisher, &pauses, &shutdown).await?;
-
-    // The queue's clones are gone by now: each task below ends when its input does.
-    drop(publisher);
-    let finish = async {
+    let work = async {
+        work_queues(&config, &pool, group_commit, finisher, &pauses, &shutdown).await?;
+        // The queue's clones are gone by now: each task below ends when its input does.
+        drop(publisher);
         committing.await;
         sweeping.await;
         let _ = finishing.await;
         let _ = publishing.await;
         let _ = probes.await;
+        pool.close().await;
+        Ok::<(), RunError>(())
     };
-    let bound = Duration::from_millis(config.process.shutdown_timeout_ms);
-    timeout(bound, finish)
-        .await
-        .map_err(|_| RunError::ShutdownTimeout)?;
-    pool.close().await;
+    let bound = async {
+        shutdown.wait().await;
+        tokio::time::sleep(Duration::from_millis(config.process.shutdown_timeout_ms)).await;
+    };
+    tokio::select! {
+        worked = work => worked?,
+        () = bound => return Err(RunError::ShutdownTimeout),
+    }
     tracing::info!("stopped");
     Ok(())
 }

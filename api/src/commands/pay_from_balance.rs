@@ -9,7 +9,7 @@ use shared::config::ApiConfig;
 use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::invoices::{InvoiceError, InvoiceStatus, find};
 use shared::ledger::{LedgerError, balance};
-use shared::queue::{EnqueueError, Envelope, EnvelopeError, PayJob, Producer};
+use shared::queue::{EnqueueError, Envelope, EnvelopeError, PayJob, Producer, Sent};
 use shared::settlement::PayOutcome;
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout_at};
@@ -91,26 +91,32 @@ impl PayFromBalance {
             job,
         );
 
-        let mut sent = false;
+        let mut sent: Option<Sent> = None;
+        let mut may_be_sent = false;
         while Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             envelope.ttl_ms = Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
             let payload = envelope.encode()?;
             // Bounded: while Redis is away, enqueueing waits for the next connection.
-            let Ok(enqueued) = timeout_at(deadline, self.producer.enqueue(&payload)).await else {
+            let enqueueing = self
+                .producer
+                .enqueue_again(&payload, sent.as_ref(), self.resend);
+            let Ok(enqueued) = timeout_at(deadline, enqueueing).await else {
                 break;
             };
             let pause = match enqueued {
-                Ok(()) => {
-                    sent = true;
+                Ok(entry) => {
+                    sent = Some(entry);
                     self.resend
                 }
-                Err(EnqueueError::Full) if !sent => return Ok(PayAnswer::QueueFull),
+                Err(EnqueueError::Full) if sent.is_none() && !may_be_sent => {
+                    return Ok(PayAnswer::QueueFull);
+                }
                 Err(EnqueueError::Full) => self.resend,
                 Err(EnqueueError::Redis(error)) => {
                     // Redis may have taken it all the same: from here on the outcome is open.
                     tracing::warn!(%error, "the payment job is sent again");
-                    sent = true;
+                    may_be_sent = true;
                     ENQUEUE_RETRY
                 }
             };

@@ -22,7 +22,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// How long a new connection may take with its first request once the process leaves.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Serves until the stop, then gives open requests the configured time. Returns whether they all finished.
+/// Serves until the stop, then gives open requests the configured time and drops what is left: a client that sends half
+/// a request, or reads nothing, must not hold the process. Returns whether everything was finished.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -36,10 +37,15 @@ pub async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.api.api_header_timeout_ms))
         .max_buf_size(config.api.api_header_bytes_max);
+    let (abandon, abandoned) = watch::channel(false);
     let serve = |(stream, slot)| {
         let connection = connection(builder.clone(), stream, router.clone(), leaving.clone());
+        let mut abandoned = abandoned.clone();
         tokio::spawn(async move {
-            connection.await;
+            tokio::select! {
+                () = connection => {}
+                _ = abandoned.wait_for(|abandoned| *abandoned) => {}
+            }
             drop::<OwnedSemaphorePermit>(slot);
         });
     };
@@ -64,9 +70,11 @@ pub async fn serve(
     leave.send_replace(true);
     let bound = Duration::from_millis(config.process.shutdown_timeout_ms);
     let all = u32::try_from(config.api.api_connections_max).unwrap_or(u32::MAX);
-    tokio::time::timeout(bound, slots.acquire_many(all))
+    let finished = tokio::time::timeout(bound, slots.acquire_many(all))
         .await
-        .is_ok()
+        .is_ok();
+    abandon.send_replace(true);
+    finished
 }
 
 /// Serves one connection; once `leaving` holds, until its open request is answered. A connection without a request so

@@ -1,5 +1,6 @@
 //! One open stream: subscribe, snapshot, then what is newer. Everything that is pending goes out in one write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +11,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::value::RawValue;
 use shared::events::Message;
 use shared::telemetry::Shutdown;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::position::{Step, step};
@@ -128,6 +129,7 @@ impl Stream {
                     Ok(())
                 }
                 Step::Repair => {
+                    let _turn = self.turn().await;
                     self.catch_up(event.position).await?;
                     if self.reached < event.position && !self.ended {
                         self.emit(&event);
@@ -136,6 +138,7 @@ impl Stream {
                 }
             },
             Signal::Resync => {
+                let _turn = self.turn().await;
                 self.catch_up(i64::MAX).await?;
                 if !self.ended {
                     self.refresh().await?;
@@ -143,6 +146,14 @@ impl Stream {
                 Ok(())
             }
         }
+    }
+
+    /// Waits for a turn at the database; never fails, the semaphore is never closed.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.app.streams.catching_up)
+            .acquire_owned()
+            .await
+            .ok()
     }
 
     /// Emits what Postgres has before a position; a fresh snapshot when that is too much.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use shared::config::StreamConfig;
 use shared::ids::UserId;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::app::App;
 use crate::http::flat::FlatError;
@@ -16,6 +16,8 @@ use crate::session::{Session, TokenHash};
 
 /// How often open streams' sessions are looked up again; a revocation is felt within a second.
 const SESSION_CHECK: Duration = Duration::from_millis(700);
+/// Streams that read from Postgres what they missed at the same time.
+const CATCHING_UP_MAX: usize = 4;
 /// Sessions looked up in one statement at most.
 const SESSION_CHECK_BATCH: usize = 2000;
 
@@ -31,6 +33,8 @@ struct Open {
 pub struct Streams {
     pub(super) hub: Hub,
     pub(super) config: StreamConfig,
+    /// Streams that catch up at the same time: when Redis returns all of them want to, and requests need the pool too.
+    pub(super) catching_up: Arc<Semaphore>,
     open: Arc<Mutex<Open>>,
 }
 
@@ -49,6 +53,7 @@ impl Streams {
         Self {
             hub,
             config,
+            catching_up: Arc::new(Semaphore::new(CATCHING_UP_MAX)),
             open: Arc::default(),
         }
     }
@@ -84,6 +89,7 @@ impl Streams {
 
     /// Ends the streams of sessions that are no longer live, again and again until the process stops.
     pub async fn end_revoked(&self, app: App) {
+        let patience = app.config.database.patience();
         let mut ticks = tokio::time::interval(SESSION_CHECK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -93,11 +99,12 @@ impl Streams {
             }
             let hashes: Vec<TokenHash> = self.lock().by_session.keys().copied().collect();
             for some in hashes.chunks(SESSION_CHECK_BATCH) {
-                match app.sessions.live(some).await {
-                    Ok(live) => self.end(some.iter().filter(|hash| !live.contains(hash))),
-                    Err(error) => {
+                match tokio::time::timeout(patience, app.sessions.live(some)).await {
+                    Ok(Ok(live)) => self.end(some.iter().filter(|hash| !live.contains(hash))),
+                    Ok(Err(error)) => {
                         tracing::warn!(%error, "cannot look up the sessions of open streams");
                     }
+                    Err(_) => tracing::warn!("looking up sessions took too long"),
                 }
             }
         }

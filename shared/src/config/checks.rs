@@ -19,6 +19,9 @@ pub enum Process {
 /// Largest number of months one invoice buys (contract §2.2).
 const MONTHS_MAX: i64 = 12;
 const OPERATOR_TOKEN_LENGTH_MIN: usize = 32;
+/// A hundred years.
+const DAYS_MAX: u32 = 36_500;
+const DB_CONNECTIONS_MIN: u32 = 4;
 /// A revocation must take effect within a second on every process.
 const SESSION_CACHE_MS_MAX: u64 = 1000;
 
@@ -214,6 +217,22 @@ fn check_bounds(config: &Config) -> Result<(), ConfigError> {
             "must be at least {}",
             variable_of("rate_per_user_per_second")
         ),
+    )?;
+    let days = [
+        ("session_ttl_days", api.session_ttl_days),
+        ("retention_events_days", config.sweep.retention_events_days),
+    ];
+    for (setting, value) in days {
+        require(
+            value <= DAYS_MAX,
+            setting,
+            format!("must be at most {DAYS_MAX}"),
+        )?;
+    }
+    require(
+        config.database.db_connections_max >= DB_CONNECTIONS_MIN,
+        "db_connections_max",
+        format!("must be at least {DB_CONNECTIONS_MIN}: some work needs two connections at once"),
     )?;
     require(
         api.api_header_bytes_max >= 8192,

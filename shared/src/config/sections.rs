@@ -32,6 +32,12 @@ impl DatabaseConfig {
     pub fn database_url(&self) -> &str {
         self.database_url.expose_secret()
     }
+
+    /// When to give a statement up from this side: a little after the server should have.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.db_statement_timeout_ms) + Duration::from_secs(1)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

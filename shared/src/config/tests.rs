@@ -100,6 +100,9 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "console.example.com",
         "must list origins",
     ),
+    ("QUITTANCE_SESSION_TTL_DAYS", "3000000", "at most 36500"),
+    ("QUITTANCE_RETENTION_EVENTS_DAYS", "36501", "at most 36500"),
+    ("QUITTANCE_DB_CONNECTIONS_MAX", "1", "at least 4"),
     ("QUITTANCE_PLAN_SCALE_MICRO", "0", "must be between 1 and"),
     ("QUITTANCE_PAY_SHARDS", "0", "must be more than 0"),
     (

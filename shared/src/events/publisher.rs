@@ -1,15 +1,20 @@
 //! Publishing after commit, off the path of the answer.
 
-use redis::aio::ConnectionManager;
+use std::time::Duration;
+
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Publication, channel};
+use crate::queue::RedisLink;
+use crate::telemetry::supervised;
 
 /// Publications sent in one round trip at most, and waiting at most; beyond it the outbox sweep publishes.
 const BATCH: usize = 256;
 const WAITING_MAX: usize = 4096;
+/// The longest a round may take: a server that has gone silent must not hold up all later events.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why events were not published; they stay unpublished and the sweep tries again.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +36,11 @@ pub struct Publisher {
 impl Publisher {
     /// Starts the task. Await the handle after dropping every clone: then everything was tried once.
     #[must_use]
-    pub fn spawn(redis: ConnectionManager, prefix: String, pool: PgPool) -> (Self, JoinHandle<()>) {
+    pub fn spawn(redis: RedisLink, prefix: String, pool: PgPool) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         (
             Self { sender },
-            tokio::spawn(run(redis, prefix, pool, receiver)),
+            supervised("publisher", run(redis, prefix, pool, receiver)),
         )
     }
 
@@ -48,15 +53,21 @@ impl Publisher {
 }
 
 async fn run(
-    mut redis: ConnectionManager,
+    mut redis: RedisLink,
     prefix: String,
     pool: PgPool,
     mut receiver: mpsc::Receiver<Publication>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        if let Err(error) = publish(&mut redis, &prefix, &pool, &batch).await {
-            tracing::warn!(%error, source = ?std::error::Error::source(&error), "events wait for the sweep");
+        let publishing = publish(&mut redis, &prefix, &pool, &batch);
+        match tokio::time::timeout(PATIENCE, publishing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error);
+                tracing::warn!(%error, ?cause, "events wait for the sweep");
+            }
+            Err(_) => tracing::warn!("publishing took too long; events wait for the sweep"),
         }
         batch.clear();
     }
@@ -64,7 +75,7 @@ async fn run(
 
 /// Publishes events in one round trip, then marks their batches.
 pub async fn publish(
-    redis: &mut ConnectionManager,
+    redis: &mut RedisLink,
     prefix: &str,
     pool: &PgPool,
     batch: &[Publication],

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The type of a top-up.
+pub const TOPUP: &str = "topup";
 /// The durations one can buy, in months.
 const MONTHS: [i16; 4] = [1, 3, 6, 12];
 
@@ -80,7 +82,7 @@ impl BillAction {
         plan: Option<&str>,
         months: Option<i64>,
     ) -> Result<Self, ActionError> {
-        if kind == "topup" {
+        if kind == TOPUP {
             return Ok(Self::Topup);
         }
         let purchase = match kind {
@@ -106,7 +108,7 @@ impl BillAction {
         match self {
             Self::SubscriptionPurchase { .. } => "subscription_purchase",
             Self::SubscriptionRenew { .. } => "subscription_renew",
-            Self::Topup => "topup",
+            Self::Topup => TOPUP,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Creating invoices: once per client request id, and only so many unpaid ones a user.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::read::Row;
 use super::{BillAction, Channel, Invoice, InvoiceError, Rail};
@@ -84,7 +84,7 @@ pub async fn create(
     .ok_or(CreateError::UnknownUser)?;
 
     if let Some((request_id, hash)) = &new.request
-        && let Some(before) = find_by_request(&mut transaction, new.user_id, request_id).await?
+        && let Some(before) = find_by_request(&mut *transaction, new.user_id, request_id).await?
     {
         let same = before.client_request_hash.as_deref() == Some(hash.as_slice());
         return if same {
@@ -101,13 +101,14 @@ pub async fn create(
     Ok(Created::New(invoice))
 }
 
-async fn find_by_request(
-    connection: &mut PgConnection,
+/// The invoice that this user made with this `client_request_id`, as it stands now.
+pub async fn find_by_request(
+    executor: impl PgExecutor<'_>,
     user: UserId,
     request_id: &str,
 ) -> Result<Option<Invoice>, InvoiceError> {
     let row = sqlx::query_file_as!(Row, "src/invoices/find_by_request.sql", user.0, request_id)
-        .fetch_optional(connection)
+        .fetch_optional(executor)
         .await?;
     row.map(Invoice::try_from).transpose()
 }

@@ -8,8 +8,8 @@ mod price;
 mod rail;
 mod read;
 
-pub use action::{ActionError, BillAction, Plan};
-pub use create::{CreateError, Created, NewInvoice, TTL_SECONDS_MAX, create};
+pub use action::{ActionError, BillAction, Plan, TOPUP};
+pub use create::{CreateError, Created, NewInvoice, TTL_SECONDS_MAX, create, find_by_request};
 pub use price::{PriceError, price};
 pub use rail::{Channel, PaymentTarget, Rail, RailRegistry};
 pub use read::{Invoice, InvoiceStatus, ListFilter, find, list, missed_event};

@@ -4,7 +4,7 @@ mod audit;
 mod balance;
 mod entries;
 
-pub use audit::{Audit, Check, audit};
+pub use audit::{AUDIT_LIMIT, Audit, Check, audit};
 pub use balance::{BalanceSnapshot, balance};
 pub use entries::{Entry, EntryPage, entries, missed_events};
 

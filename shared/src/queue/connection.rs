@@ -1,20 +1,117 @@
-//! Connecting to Redis, with every wait bounded.
+//! Connections to Redis that come back by themselves, with every wait bounded.
 
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisResult};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, Pipeline, RedisFuture, RedisResult, Value};
 
 use crate::config::RedisConfig;
 
 /// The longest between two attempts to connect: what an outage costs beyond its own length.
 const RECONNECT_MAX: Duration = Duration::from_millis(200);
 
-/// A connection that comes back by itself after Redis was away; commands fail in the meantime.
-pub async fn connect(config: &RedisConfig) -> RedisResult<ConnectionManager> {
-    let settings = ConnectionManagerConfig::new()
-        .set_max_delay(RECONNECT_MAX)
-        .set_response_timeout(Some(config.timeout()))
-        .set_connection_timeout(Some(config.timeout()));
-    ConnectionManager::new_with_config(Client::open(config.redis_url())?, settings).await
+/// A connection that is replaced when it breaks, and also when it goes silent: a command that times out shows
+/// nothing else, and its connection would stay dead for ever. Commands fail in the meantime. Cheap to clone.
+#[derive(Clone)]
+pub struct RedisLink(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    settings: ConnectionManagerConfig,
+    timeout: Duration,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    manager: ConnectionManager,
+    since: Instant,
+}
+
+impl RedisLink {
+    /// Connects, or says that there is no Redis.
+    pub async fn connect(config: &RedisConfig) -> RedisResult<Self> {
+        let client = Client::open(config.redis_url())?;
+        let timeout = config.timeout();
+        let settings = ConnectionManagerConfig::new()
+            .set_max_delay(RECONNECT_MAX)
+            .set_response_timeout(Some(timeout))
+            .set_connection_timeout(Some(timeout));
+        let manager = ConnectionManager::new_with_config(client.clone(), settings.clone()).await?;
+        let current = RwLock::new(Current {
+            manager,
+            since: Instant::now(),
+        });
+        Ok(Self(Arc::new(Shared {
+            client,
+            settings,
+            timeout,
+            current,
+        })))
+    }
+
+    fn current(&self) -> Current {
+        self.0
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Replaces the connection that `used` was, unless somebody has already.
+    fn judge<T>(&self, used: &Current, result: &RedisResult<T>) {
+        let silent = result.as_ref().is_err_and(redis::RedisError::is_timeout);
+        if !silent || used.since.elapsed() < self.0.timeout {
+            return;
+        }
+        let fresh =
+            ConnectionManager::new_lazy_with_config(self.0.client.clone(), self.0.settings.clone());
+        let mut current = self
+            .0
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Ok(manager) = fresh
+            && current.since == used.since
+        {
+            tracing::warn!("Redis has gone silent; connecting anew");
+            *current = Current {
+                manager,
+                since: Instant::now(),
+            };
+        }
+    }
+}
+
+impl ConnectionLike for RedisLink {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut used = self.current();
+            let result = used.manager.req_packed_command(cmd).await;
+            self.judge(&used, &result);
+            result
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let mut used = self.current();
+            let result = used
+                .manager
+                .req_packed_commands(pipeline, offset, count)
+                .await;
+            self.judge(&used, &result);
+            result
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.current().manager.get_db()
+    }
 }

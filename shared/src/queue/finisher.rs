@@ -1,11 +1,11 @@
 //! Ends jobs: replies first, then acknowledgement, many at a time in one round trip.
 
 use redis::RedisResult;
-use redis::aio::ConnectionManager;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{GROUP, Keys, PAYLOAD, Queue, RATE_KEPT_SECONDS, unix_seconds};
+use super::{GROUP, Keys, PAYLOAD, Queue, RATE_KEPT_SECONDS, RedisLink, unix_seconds};
+use crate::telemetry::supervised;
 
 /// Jobs ended in one round trip at most.
 const BATCH: usize = 512;
@@ -49,9 +49,9 @@ pub struct Finisher {
 impl Finisher {
     /// Starts the task. Await the handle after dropping every clone: then everything is acknowledged.
     #[must_use]
-    pub fn spawn(redis: ConnectionManager, prefix: &str, queue: Queue) -> (Self, JoinHandle<()>) {
+    pub fn spawn(redis: RedisLink, prefix: &str, queue: Queue) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(BATCH * 4);
-        let task = tokio::spawn(run(redis, Keys::new(prefix, queue), receiver));
+        let task = supervised("finisher", run(redis, Keys::new(prefix, queue), receiver));
         (Self { sender }, task)
     }
 
@@ -63,7 +63,7 @@ impl Finisher {
     }
 }
 
-async fn run(mut redis: ConnectionManager, keys: Keys, mut receiver: mpsc::Receiver<Finish>) {
+async fn run(mut redis: RedisLink, keys: Keys, mut receiver: mpsc::Receiver<Finish>) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
         if let Err(error) = tell(&mut redis, &keys, &batch).await {
@@ -74,7 +74,7 @@ async fn run(mut redis: ConnectionManager, keys: Keys, mut receiver: mpsc::Recei
     }
 }
 
-async fn tell(redis: &mut ConnectionManager, keys: &Keys, batch: &[Finish]) -> RedisResult<()> {
+async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResult<()> {
     let rate = keys.rate(unix_seconds());
     let mut succeeded = 0;
     let mut pipeline = redis::pipe();

@@ -19,11 +19,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use connection::connect;
+pub use connection::RedisLink;
 pub use finisher::{Ending, Finish, Finisher};
 pub use jobs::{Envelope, EnvelopeError, PayJob, Reply, with_ttl};
 pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};
-pub use producer::{EnqueueError, Producer};
+pub use producer::{EnqueueError, Producer, Sent};
 pub use source::{Delivery, Source};
 pub use statistics::{QueueStatistics, statistics};
 

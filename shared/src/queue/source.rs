@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures::Stream;
-use redis::aio::ConnectionManager;
 use redis::streams::StreamPendingCountReply;
 use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{GROUP, Keys, PAYLOAD, Queue, connect};
+use super::{GROUP, Keys, PAYLOAD, Queue, RedisLink};
 use crate::config::{QueueConfig, RedisConfig};
 
 /// How long to wait before asking Redis again after it failed.
@@ -40,7 +39,7 @@ impl Delivery {
 
 /// Reads one queue as a new consumer. Its name is never used twice, so a restart cannot hide its own orphans.
 pub struct Source {
-    redis: ConnectionManager,
+    redis: RedisLink,
     keys: Keys,
     consumer: String,
     config: QueueConfig,
@@ -65,7 +64,7 @@ impl Source {
     ) -> RedisResult<Self> {
         Ok(Self {
             // A connection of its own: XREADGROUP blocks it. Its timeout exceeds the block (checked at start).
-            redis: connect(redis).await?,
+            redis: RedisLink::connect(redis).await?,
             keys: Keys::new(&redis.redis_prefix, queue),
             consumer: Uuid::new_v4().to_string(),
             config: config.clone(),
@@ -245,7 +244,7 @@ impl Default for RedisClock {
 }
 
 impl RedisClock {
-    async fn read(redis: &mut ConnectionManager) -> RedisResult<Self> {
+    async fn read(redis: &mut RedisLink) -> RedisResult<Self> {
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(redis).await?;
         Ok(Self {
             now_ms: seconds * 1000 + micros / 1000,

@@ -1,11 +1,10 @@
 //! What an operator sees of a queue.
 
-use redis::aio::ConnectionManager;
 use redis::streams::StreamRangeReply;
 use redis::{RedisError, Value};
 use serde::Serialize;
 
-use super::{GROUP, Keys, Queue, RATE_BUCKET_SECONDS};
+use super::{GROUP, Keys, Queue, RATE_BUCKET_SECONDS, RedisLink};
 
 /// Full rate buckets that the rates are taken over.
 const RATE_BUCKETS: u64 = 6;
@@ -29,7 +28,7 @@ pub struct QueueStatistics {
 
 /// Reads a queue's statistics. Ages and rates use the Redis clock, the one that stamped the entries.
 pub async fn statistics(
-    redis: &mut ConnectionManager,
+    redis: &mut RedisLink,
     prefix: &str,
     queue: Queue,
 ) -> Result<QueueStatistics, RedisError> {
@@ -79,7 +78,7 @@ pub async fn statistics(
 }
 
 /// Entries delivered but not acknowledged; none while the group does not exist yet.
-async fn in_flight(redis: &mut ConnectionManager, keys: &Keys) -> Result<u64, RedisError> {
+async fn in_flight(redis: &mut RedisLink, keys: &Keys) -> Result<u64, RedisError> {
     let summary: Result<(u64, Value, Value, Value), RedisError> = redis::cmd("XPENDING")
         .arg(&keys.stream)
         .arg(GROUP)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::PgExecutor;
 
 use super::SettlementError;
 use crate::db::violated_constraint;
@@ -55,7 +55,7 @@ pub struct Settled {
 ///
 /// A request that breaks a database rule fails the whole batch: retry its requests one by one.
 pub async fn settle_from_balance(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     requests: &[(PayJob, TraceId)],
 ) -> Result<Settled, SettlementError> {
     let mut places: HashMap<&PayJob, usize> = HashMap::with_capacity(requests.len());
@@ -79,7 +79,7 @@ pub async fn settle_from_balance(
         &users,
         &traces
     )
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await;
     let row = match row {
         Err(error) if requests.len() == 1 && violated_constraint(&error) == Some(DEBIT_SLOT) => {

@@ -2,6 +2,9 @@
 
 mod probes;
 mod shutdown;
+mod supervise;
+
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -9,6 +12,7 @@ use tracing_subscriber::filter::ParseError;
 
 pub use probes::{Readiness, probes};
 pub use shutdown::{Shutdown, on_signal};
+pub use supervise::supervised;
 
 /// Upper bounds of duration histograms, seconds.
 const DURATION_BUCKETS: [f64; 14] = [
@@ -16,6 +20,9 @@ const DURATION_BUCKETS: [f64; 14] = [
 ];
 /// Upper bounds of batch size histograms.
 const SIZE_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// How often samples are folded into their histograms.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why logs or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +35,7 @@ pub enum TelemetryError {
     Metrics(#[from] BuildError),
 }
 
-/// Logs JSON lines to standard output and records metrics from here on.
+/// Logs JSON lines to standard output and records metrics from here on. Call it inside the runtime.
 pub fn start(filter: &str) -> Result<PrometheusHandle, TelemetryError> {
     tracing_subscriber::fmt()
         .json()
@@ -37,11 +44,19 @@ pub fn start(filter: &str) -> Result<PrometheusHandle, TelemetryError> {
         .with_span_list(false)
         .with_env_filter(EnvFilter::try_new(filter)?)
         .init();
-    let handle = PrometheusBuilder::new()
+    let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &DURATION_BUCKETS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZE_BUCKETS)?
         .install_recorder()?;
-    Ok(handle)
+    // Without it, samples pile up until somebody scrapes.
+    let handle = recorder.clone();
+    supervised("metrics", async move {
+        loop {
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
+            handle.run_upkeep();
+        }
+    });
+    Ok(recorder)
 }
 
 /// Logs a failure with its whole chain of causes, once, at the boundary where it ends.

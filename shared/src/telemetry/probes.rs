@@ -9,12 +9,12 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use redis::aio::ConnectionManager;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::timeout;
 
 use super::Shutdown;
+use crate::queue::RedisLink;
 
 /// A dependency that does not answer within this time counts as down.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ pub struct Readiness {
     /// The process' pool.
     pub pool: PgPool,
     /// A Redis connection.
-    pub redis: ConnectionManager,
+    pub redis: RedisLink,
     /// A stopping process is not ready.
     pub shutdown: Shutdown,
 }

@@ -1,6 +1,6 @@
 //! Audits the ledger for the metrics, in one worker at a time.
 
-use shared::ledger::audit;
+use shared::ledger::{AUDIT_LIMIT, audit};
 
 use super::{SweepContext, SweepError};
 
@@ -15,7 +15,7 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
     if !ours {
         return Ok(());
     }
-    let audited = audit(&context.pool).await;
+    let audited = audit(&context.pool, AUDIT_LIMIT).await;
     sqlx::query_scalar!("select pg_advisory_unlock($1)", AUDIT_LOCK)
         .fetch_one(&mut *connection)
         .await?;

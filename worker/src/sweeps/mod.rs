@@ -9,14 +9,16 @@ mod retention;
 
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use shared::config::Config;
 use shared::events::{PublishError, Publisher};
 use shared::ledger::LedgerError;
+use shared::queue::RedisLink;
 use shared::settlement::SettlementError;
-use shared::telemetry::{Shutdown, log_failure};
+use shared::telemetry::{Shutdown, log_failure, supervised};
 use sqlx::PgPool;
-use tokio::task::JoinSet;
+
+/// The longest a round may take; an audit of a large ledger is the slowest.
+const ROUND_MAX: Duration = Duration::from_mins(11);
 
 /// Why one round of a sweep failed; the next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,9 @@ pub enum SweepError {
     /// Publishing events.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// No end in sight.
+    #[error("the sweep took too long")]
+    TookTooLong,
     /// Auditing.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -44,7 +49,7 @@ pub struct SweepContext {
     /// The process' pool.
     pub pool: PgPool,
     /// A Redis connection.
-    pub redis: ConnectionManager,
+    pub redis: RedisLink,
     /// Publishes what a sweep causes.
     pub publisher: Publisher,
     /// Ends the sweeps.
@@ -56,58 +61,72 @@ pub struct SweepContext {
 /// Starts every sweep; the future ends once a stop has ended them all.
 pub fn start(context: &SweepContext) -> impl Future<Output = ()> + use<> {
     let sweep = &context.config.sweep;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(every(
+    let expiry = every(
         "expiry",
         sweep.sweep_expiry_interval_ms,
-        context.clone(),
+        context,
         async |c| expiry::sweep(c).await,
-    ));
-    tasks.spawn(every(
+    );
+    let outbox = every(
         "outbox",
         sweep.sweep_outbox_interval_ms,
-        context.clone(),
+        context,
         async |c| outbox::sweep(c).await,
-    ));
-    tasks.spawn(every(
-        "queues",
-        queues::INTERVAL_MS,
-        context.clone(),
-        async |c| queues::sweep(c).await,
-    ));
-    tasks.spawn(every(
+    );
+    let queues = every("queues", queues::INTERVAL_MS, context, async |c| {
+        queues::sweep(c).await
+    });
+    let retention = every(
         "retention",
         sweep.sweep_retention_interval_ms,
-        context.clone(),
+        context,
         async |c| retention::sweep(c).await,
-    ));
+    );
+    let mut tasks = vec![
+        supervised("sweep", expiry),
+        supervised("sweep", outbox),
+        supervised("sweep", queues),
+        supervised("sweep", retention),
+    ];
     if sweep.sweep_audit_interval_ms > 0 {
-        tasks.spawn(every(
-            "audit",
-            sweep.sweep_audit_interval_ms,
-            context.clone(),
-            async |c| audit::sweep(c).await,
-        ));
+        let audit = every("audit", sweep.sweep_audit_interval_ms, context, async |c| {
+            audit::sweep(c).await
+        });
+        tasks.push(supervised("sweep", audit));
     }
-    async move { while tasks.join_next().await.is_some() {} }
+    async {
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
 }
 
 /// Runs a sweep again and again until the process stops. A failed round is logged; the next one comes in time.
-async fn every<F>(name: &'static str, interval_ms: u64, mut context: SweepContext, sweep: F)
+fn every<F>(
+    name: &'static str,
+    interval_ms: u64,
+    context: &SweepContext,
+    sweep: F,
+) -> impl Future<Output = ()> + use<F>
 where
     F: for<'a> AsyncFn(&'a mut SweepContext) -> Result<(), SweepError>,
 {
-    let mut ticks = tokio::time::interval(Duration::from_millis(interval_ms));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let shutdown = context.shutdown.clone();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shutdown.wait() => return,
-        }
-        if let Err(error) = sweep(&mut context).await {
-            metrics::counter!("quittance_sweep_failures_total", "sweep" => name).increment(1);
-            log_failure("a sweep failed", &error);
+    let mut context = context.clone();
+    async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(interval_ms));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let shutdown = context.shutdown.clone();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.wait() => return,
+            }
+            // A server that has gone silent must not end the sweeping.
+            let round = tokio::time::timeout(ROUND_MAX, sweep(&mut context)).await;
+            if let Err(error) = round.unwrap_or(Err(SweepError::TookTooLong)) {
+                metrics::counter!("quittance_sweep_failures_total", "sweep" => name).increment(1);
+                log_failure("a sweep failed", &error);
+            }
         }
     }
 }

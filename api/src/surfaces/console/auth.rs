@@ -69,15 +69,23 @@ pub async fn authenticate(
     Ok(response)
 }
 
+/// The value of a cookie. Bytes, because other cookies of the same browser may hold anything.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, value)| *key == name && !value.is_empty())
-        .map(|(_, value)| value.to_owned())
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| {
+            pair.trim_ascii()
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b"=")
+        })
+        .find_map(|value| {
+            std::str::from_utf8(value)
+                .ok()
+                .filter(|value| !value.is_empty())
+        })
+        .map(str::to_owned)
 }
 
 fn set_cookie(
@@ -207,5 +215,8 @@ mod tests {
         let headers = headers(&[("cookie", "a=b; nl_session=tok=en; nl_csrf=")]);
         assert_eq!(cookie(&headers, SESSION_COOKIE).as_deref(), Some("tok=en"));
         assert_eq!(cookie(&headers, CSRF_COOKIE), None);
+        let foreign = HeaderValue::from_bytes(b"theme=caf\xe9; nl_session=token").unwrap();
+        let headers = HeaderMap::from_iter([(COOKIE, foreign)]);
+        assert_eq!(cookie(&headers, SESSION_COOKIE).as_deref(), Some("token"));
     }
 }

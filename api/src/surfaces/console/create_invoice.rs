@@ -3,10 +3,12 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use shared::invoices::{
-    BillAction, Channel, CreateError, Created, NewInvoice, Rail, TTL_SECONDS_MAX, create, price,
+    BillAction, Channel, CreateError, Created, Invoice, NewInvoice, Rail, TOPUP, TTL_SECONDS_MAX,
+    create, find_by_request, price,
 };
 
 use super::invoice_view::InvoiceView;
@@ -22,7 +24,7 @@ const DESCRIPTION_CHARS_MAX: usize = 500;
 const CLIENT_REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// The body. Unknown fields are ignored.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 pub struct CreateInvoice {
     channel: String,
     rail: String,
@@ -33,11 +35,11 @@ pub struct CreateInvoice {
     description: Option<String>,
     #[serde(default)]
     ttl_seconds: Option<i64>,
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     client_request_id: Option<String>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct BillActionBody {
     #[serde(rename = "type")]
     kind: String,
@@ -53,7 +55,16 @@ pub async fn create_invoice(
     Extension(session): Extension<Session>,
     JsonBody(body): JsonBody<CreateInvoice>,
 ) -> Result<(StatusCode, Json<InvoiceView>), FlatError> {
-    let new = check(&app, &session, body)?;
+    let request = request_key(&body)?;
+    let _turn = app.creations.take(session.user_id).await;
+    // Before prices and rails are looked at: they may have changed since.
+    if let Some(before) = replayed(&app, &session, request.as_ref()).await? {
+        return Ok((
+            StatusCode::OK,
+            Json(InvoiceView::single(before, &app.rails)),
+        ));
+    }
+    let new = check(&app, &session, body, request)?;
     let created = create(&app.pool, new, app.config.billing.invoices_pending_max)
         .await
         .map_err(refusal)?;
@@ -64,9 +75,30 @@ pub async fn create_invoice(
     Ok((status, Json(InvoiceView::single(invoice, &app.rails))))
 }
 
+/// The invoice that the same request made before.
+async fn replayed(
+    app: &App,
+    session: &Session,
+    request: Option<&(String, [u8; 32])>,
+) -> Result<Option<Invoice>, FlatError> {
+    let Some((id, hash)) = request else {
+        return Ok(None);
+    };
+    match find_by_request(&app.pool, session.user_id, id).await? {
+        Some(before) if before.client_request_hash.as_deref() != Some(hash.as_slice()) => {
+            Err(refusal(CreateError::RequestConflict))
+        }
+        other => Ok(other),
+    }
+}
+
 /// Shape and price, without looking at the database.
-fn check(app: &App, session: &Session, body: CreateInvoice) -> Result<NewInvoice, FlatError> {
-    let request = request_key(&body)?;
+fn check(
+    app: &App,
+    session: &Session,
+    body: CreateInvoice,
+    request: Option<(String, [u8; 32])>,
+) -> Result<NewInvoice, FlatError> {
     let channel =
         Channel::parse(&body.channel).ok_or_else(|| FlatError::bad_request("bad channel"))?;
     let rail = Rail::parse(&body.rail).ok_or_else(|| FlatError::bad_request("bad rail"))?;
@@ -109,7 +141,11 @@ fn check(app: &App, session: &Session, body: CreateInvoice) -> Result<NewInvoice
     })
 }
 
-/// The idempotency key with the hash of everything else that was asked for.
+/// Written into every hash, so that a later form can be told apart.
+const REQUEST_HASH_VERSION: u8 = 1;
+
+/// The idempotency key with the hash of everything else that was asked for, in one form: what is left out counts as its
+/// default, what is ignored does not count.
 fn request_key(body: &CreateInvoice) -> Result<Option<(String, [u8; 32])>, FlatError> {
     let Some(id) = body
         .client_request_id
@@ -119,8 +155,22 @@ fn request_key(body: &CreateInvoice) -> Result<Option<(String, [u8; 32])>, FlatE
         return Ok(None);
     };
     check_text(id, CLIENT_REQUEST_ID_CHARS_MAX, "bad client_request_id")?;
-    let text = serde_json::to_vec(body).map_err(|error| FlatError::failure(&error, false))?;
-    Ok(Some((id.to_owned(), Sha256::digest(text).into())))
+    let Object(action) = &body.bill_action;
+    let subscription = (action.kind != TOPUP).then_some((&action.plan, action.months));
+    let asked = json!([
+        REQUEST_HASH_VERSION,
+        body.channel,
+        body.rail,
+        action.kind,
+        subscription,
+        body.amount_micro.unwrap_or(0),
+        body.description.as_deref().unwrap_or_default(),
+        body.ttl_seconds.unwrap_or(TTL_SECONDS_DEFAULT),
+    ]);
+    Ok(Some((
+        id.to_owned(),
+        Sha256::digest(asked.to_string()).into(),
+    )))
 }
 
 /// Bounded, and without the one character that Postgres text cannot hold.

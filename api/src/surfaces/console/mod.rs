@@ -56,11 +56,11 @@ pub fn routes(app: &App) -> Router<App> {
     let open = Router::new()
         .route("/v1/billing/rails", get(list_rails::list_rails))
         .method_not_allowed_fallback(wrong_method);
-    authenticated.merge(open).layer(cors(app))
+    authenticated.merge(open)
 }
 
 /// Pages of the configured origins may call with cookies.
-fn cors(app: &App) -> CorsLayer {
+pub fn cors(app: &App) -> CorsLayer {
     let origins: Vec<HeaderValue> = app
         .config
         .api
