@@ -124,14 +124,16 @@ fn build(
 }
 
 fn router(app: App, metrics: PrometheusHandle, readiness: Readiness) -> Router {
-    Router::new()
-        .merge(console::routes(&app))
-        .merge(ops::routes(&app))
-        .fallback(frame::no_route)
-        .layer(CatchPanicLayer::custom(frame::panicked))
-        .layer(from_fn_with_state(app.clone(), frame::frame))
-        // Outermost: a page must be able to read refusals, too.
-        .layer(console::cors(&app))
+    let framed = |routes: Router<App>| {
+        routes
+            .layer(CatchPanicLayer::custom(frame::panicked))
+            .layer(from_fn_with_state(app.clone(), frame::frame))
+    };
+    // Outside the frame: a page must be able to read refusals, too. The operator API is for no page.
+    let console = framed(console::routes(&app)).layer(console::cors(&app));
+    let rest = framed(ops::routes(&app).fallback(frame::no_route));
+    console
+        .merge(rest)
         .with_state(app)
         .merge(telemetry::probes(metrics, readiness))
 }

@@ -14,8 +14,10 @@ struct Row<'a>(&'a str, &'a Console, String, u16, &'a str);
 /// The debit of an invoice that stays unpaid: what a parallel settlement leaves for a moment.
 async fn plant_debit(pool: &PgPool, id: &str) {
     sqlx::query(
-        "insert into transfers (debit_account, credit_account, amount_micro, kind, ref_invoice_id, at)
-         values ('elsewhere', 'revenue', 49000000, 'invoice_debit', $1, now())",
+        "insert into transfers (debit_account, credit_account, amount_micro, kind, ref_invoice_id, user_id,
+                                user_balance_after, at)
+         values ('user:00000000-0000-0000-0000-000000000000', 'revenue', 49000000, 'invoice_debit', $1,
+                 '00000000-0000-0000-0000-000000000000', 0, now())",
     )
     .bind(id)
     .execute(pool)
@@ -26,7 +28,7 @@ async fn plant_debit(pool: &PgPool, id: &str) {
 async fn remove_planted_debits(pool: &PgPool) {
     sqlx::raw_sql(
         "begin; set local session_replication_role = replica;
-         delete from transfers where debit_account = 'elsewhere'; commit",
+         delete from transfers where user_id = '00000000-0000-0000-0000-000000000000'; commit",
     )
     .execute(pool)
     .await

@@ -120,9 +120,14 @@ async fn calls_that_nobody_settles_end_as_pending_before_a_stopping_api_leaves()
 
 #[tokio::test]
 async fn an_api_that_stops_under_load_leaves_nothing_open() {
-    let deployment = quick().apis(2).start().await.unwrap();
+    let deployment = quick()
+        .apis(2)
+        .env("QUITTANCE_API_DRAIN_MS", "200")
+        .start()
+        .await
+        .unwrap();
     let debtors = Debtor::create_many(&deployment, 15, 20).await;
-    slow_settlement(deployment.pool(), Duration::from_millis(2)).await;
+    slow_settlement(deployment.pool(), Duration::from_millis(10)).await;
     // A connection can only be refused, or closed before its request was read: both are "no answer" to this client.
     let storm = Storm::start(&deployment, &debtors, 32, Connections::MayBreak);
     storm.until(20).await;

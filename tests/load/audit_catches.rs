@@ -40,8 +40,9 @@ async fn a_planted_double_debit_fails_the_test_it_happens_in() {
     assert_eq!(failing(&deployment).await, BTreeSet::new());
     let plant = format!(
         "drop index transfers_invoice_debit;
-         insert into transfers (debit_account, credit_account, amount_micro, kind, ref_invoice_id, at)
-         select debit_account, credit_account, amount_micro, kind, ref_invoice_id, at
+         insert into transfers (debit_account, credit_account, amount_micro, kind, ref_invoice_id, user_id,
+                                user_balance_after, at)
+         select debit_account, credit_account, amount_micro, kind, ref_invoice_id, user_id, user_balance_after, at
          from transfers where ref_invoice_id = '{}'",
         debtor.invoice()
     );

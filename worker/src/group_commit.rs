@@ -5,7 +5,7 @@
 //! several processes are ordered by the row locks.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::config::Config;
 use shared::db::gone_silent;
@@ -27,6 +27,9 @@ pub enum CommitError {
     /// The database refuses this request for good.
     #[error("the settlement was refused: {0}")]
     Refused(String),
+    /// Its caller's time was over before its turn came.
+    #[error("too late")]
+    Late,
     /// The process is stopping.
     #[error("stopping")]
     Stopped,
@@ -35,6 +38,7 @@ pub enum CommitError {
 struct Request {
     job: PayJob,
     trace: TraceId,
+    until: Option<Instant>,
     answer: oneshot::Sender<Result<PayOutcome, CommitError>>,
 }
 
@@ -84,8 +88,13 @@ impl GroupCommit {
         )
     }
 
-    /// Settles one request together with whatever else is waiting.
-    pub async fn settle(&self, job: PayJob, trace: TraceId) -> Result<PayOutcome, CommitError> {
+    /// Settles one request together with whatever else is waiting, unless `until` passes first.
+    pub async fn settle(
+        &self,
+        job: PayJob,
+        trace: TraceId,
+        until: Option<Instant>,
+    ) -> Result<PayOutcome, CommitError> {
         let hash = usize::try_from(self.hasher.hash_one(job.user_id) % 1024).unwrap_or(0);
         let shard = self
             .shards
@@ -93,7 +102,12 @@ impl GroupCommit {
             .ok_or(CommitError::Stopped)?;
         let (answer, answered) = oneshot::channel();
         shard
-            .send(Request { job, trace, answer })
+            .send(Request {
+                job,
+                trace,
+                until,
+                answer,
+            })
             .await
             .map_err(|_| CommitError::Stopped)?;
         answered.await.map_err(|_| CommitError::Stopped)?
@@ -112,6 +126,7 @@ impl Shard {
         while receiver.recv_many(&mut batch, batch_max).await > 0 {
             metrics::histogram!("quittance_commit_batch_size")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+            drop_late(&mut batch);
             self.commit(&mut batch).await;
         }
     }
@@ -119,6 +134,9 @@ impl Shard {
     /// Settles a batch. When that fails each user's part is settled alone, so that one whose row is locked holds
     /// nobody else up; and when the database refuses a part, each of its requests, so that only the guilty one fails.
     async fn commit(&self, batch: &mut Vec<Request>) {
+        if batch.is_empty() {
+            return;
+        }
         let Err(error) = self.settle_all(batch).await else {
             return;
         };
@@ -169,7 +187,7 @@ impl Shard {
         &self,
         requests: &[(PayJob, TraceId)],
     ) -> Result<Vec<PayOutcome>, SettlementError> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let mut connection = self.pool.acquire().await?;
         let settling = settle_from_balance(&mut *connection, requests);
         let settled = match tokio::time::timeout(self.patience, settling).await {
@@ -181,6 +199,16 @@ impl Shard {
             self.publisher.publish(publication);
         }
         Ok(settled.outcomes)
+    }
+}
+
+/// Looked at again here: a process may have been frozen since the request came in.
+fn drop_late(batch: &mut Vec<Request>) {
+    let now = Instant::now();
+    for late in batch.extract_if(.., |request| {
+        request.until.is_some_and(|until| until <= now)
+    }) {
+        let _ = late.answer.send(Err(CommitError::Late));
     }
 }
 

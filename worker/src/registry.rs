@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::error::WorkerError;
@@ -40,6 +40,8 @@ pub enum Outcome<R> {
     /// The moment was wrong (a dependency is down): enqueue it anew. Such a round counts as no delivery, so that
     /// an outage parks nothing.
     Again,
+    /// Its time was over before it could be done: nothing was done, nobody is told.
+    Stale,
     /// It can never succeed: keep it for an operator, and tell the caller.
     Park {
         /// Why, for the operator.
@@ -56,11 +58,12 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// What the caller gets.
     type Reply: Serialize + Send;
 
-    /// Does the job.
+    /// Does the job, before its time is over or not at all.
     fn handle(
         &self,
         job: Self::Job,
         trace: TraceId,
+        until: Option<Instant>,
     ) -> impl Future<Output = Outcome<Self::Reply>> + Send;
 
     /// The longest it may take.
@@ -77,6 +80,7 @@ struct Context<H> {
     finisher: Finisher,
     pool: PgPool,
     deliveries_max: u64,
+    visibility_timeout: Duration,
     timeout: Duration,
 }
 
@@ -106,6 +110,7 @@ pub async fn run<H: Handler>(
         finisher,
         pool: pool.clone(),
         deliveries_max: config.queue.queue_deliveries_max,
+        visibility_timeout: Duration::from_millis(config.queue.queue_visibility_timeout_ms),
         timeout: H::timeout(config),
     };
     // apalis drops what it has fetched when told to stop, so it is told only after the source has run dry.
@@ -176,7 +181,7 @@ async fn drop_stale<H: Handler>(context: &Context<H>, delivery: Delivery) {
 }
 
 async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: Envelope<H::Job>) {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let Envelope {
         id,
         reply_to,
@@ -185,17 +190,17 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
         job,
         ..
     } = envelope;
-    let job = AssertUnwindSafe(context.handler.handle(job, trace_id)).catch_unwind();
+    let until = time_left(&delivery, ttl_ms).map(|left| started + left);
+    let job = AssertUnwindSafe(context.handler.handle(job, trace_id, until)).catch_unwind();
     let label = match tokio::time::timeout(context.timeout, job).await {
         Ok(Ok(outcome)) => end(context, delivery, ttl_ms, outcome, (id, reply_to)).await,
-        // The entry stays: it is delivered again, and parked when that happens too often.
         Ok(Err(panic)) => {
-            let deliveries = delivery.deliveries;
-            tracing::error!(panic = panic_text(&*panic), deliveries, "the job panicked");
+            let reason = format!("the job panicked: {}", panic_text(&*panic));
+            leave_or_park(context, &delivery, ttl_ms, &reason).await;
             "panicked"
         }
         Err(_) => {
-            tracing::warn!(deliveries = delivery.deliveries, "the job took too long");
+            leave_or_park(context, &delivery, ttl_ms, "the job took too long").await;
             "timed_out"
         }
     };
@@ -203,6 +208,24 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
     metrics::counter!("quittance_jobs_total", "queue" => queue, "outcome" => label).increment(1);
     metrics::histogram!("quittance_job_duration_seconds", "queue" => queue)
         .record(started.elapsed());
+}
+
+/// A job that misbehaved is left to be delivered again, and parked when that happens too often. Its next delivery may
+/// come too late to count, though; then it is parked now, for it must not vanish.
+async fn leave_or_park<H: Handler>(
+    context: &Context<H>,
+    delivery: &Delivery,
+    ttl_ms: Option<u64>,
+    reason: &str,
+) {
+    tracing::error!(
+        reason,
+        deliveries = delivery.deliveries,
+        "the job misbehaved"
+    );
+    if time_left(delivery, ttl_ms).is_some_and(|left| left < context.visibility_timeout) {
+        park_and_finish(context, delivery, reason, None).await;
+    }
 }
 
 /// Acts on an outcome; returns its name in the metrics.
@@ -231,6 +254,7 @@ async fn end<H: Handler>(
                 Ending::Requeued(with_ttl(&delivery.payload, ttl_ms)),
             )
         }
+        Outcome::Stale => ("stale", Ending::Stale),
         Outcome::Park { reason, reply } => {
             let reply = encode(reply).ok().map(|message| (channel, message));
             park_and_finish(context, &delivery, &reason, reply).await;

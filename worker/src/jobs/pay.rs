@@ -36,11 +36,20 @@ impl Handler for Pay {
     type Job = PayJob;
     type Reply = PayOutcome;
 
-    async fn handle(&self, job: PayJob, trace: TraceId) -> Outcome<PayOutcome> {
+    async fn handle(
+        &self,
+        job: PayJob,
+        trace: TraceId,
+        until: Option<Instant>,
+    ) -> Outcome<PayOutcome> {
         let started = Instant::now();
         let mut backoff = BACKOFF_MIN;
         loop {
-            match self.group_commit.settle(job.clone(), trace.clone()).await {
+            match self
+                .group_commit
+                .settle(job.clone(), trace.clone(), until)
+                .await
+            {
                 Ok(outcome) => {
                     tracing::info!(invoice_id = %job.invoice_id, user_id = %job.user_id, ?outcome, "settled");
                     return Outcome::Done(outcome);
@@ -51,6 +60,7 @@ impl Handler for Pay {
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
                 Err(CommitError::Transient | CommitError::Stopped) => return Outcome::Again,
+                Err(CommitError::Late) => return Outcome::Stale,
                 Err(CommitError::Refused(reason)) => {
                     return Outcome::Park {
                         reason,
