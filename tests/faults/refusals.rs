@@ -149,15 +149,19 @@ async fn a_locked_row_holds_up_its_own_user_only() {
     deployment.finish().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_job_that_never_ends_is_parked_and_can_be_retried() {
+/// A job that never ends, whose caller waits so long, must be parked after so many deliveries for this reason, and settle
+/// when an operator retries it.
+async fn park_and_retry(caller_waits_ms: u32, deliveries: u32, reason: &str) {
     let deployment = quick()
         .env("QUITTANCE_QUEUE_DELIVERIES_MAX", "2")
         .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "400")
         .env("QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS", "600")
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", caller_waits_ms.to_string())
         // One copy of the job only.
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "1000")
-        .env("QUITTANCE_PAY_RESEND_MS", "900")
+        .env(
+            "QUITTANCE_PAY_RESEND_MS",
+            (caller_waits_ms - 100).to_string(),
+        )
         .start()
         .await
         .unwrap();
@@ -168,21 +172,15 @@ async fn a_job_that_never_ends_is_parked_and_can_be_retried() {
     assert_eq!(heard, Heard::Again("settlement_pending".to_owned()));
 
     let jobs = until_parked(&deployment, 1).await;
-    // Delivered once more, it would be too late to count.
-    assert_eq!(jobs[0]["deliveries"], 1);
+    assert_eq!(jobs[0]["deliveries"], deliveries, "{}", jobs[0]);
     assert!(
-        jobs[0]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("took too long"),
+        jobs[0]["reason"].as_str().unwrap().contains(reason),
         "{}",
         jobs[0]
     );
     until_empty(&deployment, LIMIT).await;
-    assert_eq!(
-        standing(deployment.pool(), debtor.invoice()).await,
-        ("pending".to_owned(), 0)
-    );
+    let unpaid = standing(deployment.pool(), debtor.invoice()).await;
+    assert_eq!(unpaid, ("pending".to_owned(), 0));
 
     holder.rollback().await.unwrap();
     for job in parked(&deployment).await {
@@ -197,4 +195,15 @@ async fn a_job_that_never_ends_is_parked_and_can_be_retried() {
     assert!(parked(&deployment).await.is_empty());
     check(deployment.pool(), &[debtor], &[]).await;
     deployment.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_delivered_too_often_is_parked_and_can_be_retried() {
+    park_and_retry(5000, 3, "more than 2 times").await;
+}
+
+#[tokio::test]
+async fn a_job_that_takes_its_callers_whole_time_is_parked_and_can_be_retried() {
+    // Delivered once more, it would be too late to count.
+    park_and_retry(1000, 1, "took too long").await;
 }

@@ -77,7 +77,7 @@ async fn when_redis_returns_a_stream_tells_what_it_missed_and_starts_afresh() {
     assert_eq!(paid.next_event(LIMIT).await.unwrap().unwrap().0, "snapshot");
 
     let redis = deployment.private_redis().unwrap();
-    redis.kill().await;
+    redis.kill().await.unwrap();
     adjust_silently(&deployment, &console, 3).await;
     sqlx::query("select settle_from_balance(array[$1], array[$2], array['trace'])")
         .bind(&invoice)
