@@ -207,7 +207,7 @@ async fn a_payment_committed_while_redis_is_away_is_answered_and_streamed_later(
     let (kind, _) = stream.next_event(limit).await.unwrap().unwrap();
     assert_eq!(kind, "snapshot");
 
-    slow_settlement(deployment.pool(), Duration::from_millis(500)).await;
+    slow_settlement(deployment.pool(), Duration::from_millis(1500)).await;
     let debtors = [debtor.clone()];
     let storm = Storm::start(&deployment, &debtors, 1, Connections::Hold);
     until_settling(deployment.pool()).await;

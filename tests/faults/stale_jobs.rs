@@ -76,7 +76,7 @@ async fn a_frozen_worker_does_not_pay_after_the_call_was_refused() {
     let before = pending(&deployment).await.ids.len();
     assert_eq!(before, 0);
     // The second payment waits inside the worker for the first one's commit when the worker freezes.
-    slow_settlement(deployment.pool(), Duration::from_millis(1200)).await;
+    slow_settlement(deployment.pool(), Duration::from_millis(1800)).await;
     let first = pay(&debtor, 0);
     until_settling(deployment.pool()).await;
     let second = pay(&debtor, 1);

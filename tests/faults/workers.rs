@@ -127,7 +127,7 @@ async fn workers_that_are_replaced_one_after_the_other_fail_no_call() {
 async fn a_worker_killed_after_the_commit_has_paid_and_the_call_says_so() {
     let mut deployment = quick().start().await.unwrap();
     let debtor = Debtor::create_many(&deployment, 1, 1).await.remove(0);
-    slow_settlement(deployment.pool(), Duration::from_millis(400)).await;
+    slow_settlement(deployment.pool(), Duration::from_secs(2)).await;
     let call = {
         let debtor = debtor.clone();
         tokio::spawn(async move { pay_once(&debtor.console, debtor.invoice()).await })

@@ -74,10 +74,13 @@ impl<J: Serialize + DeserializeOwned> Envelope<J> {
 pub fn with_ttl(payload: &str, ttl_ms: Option<u64>) -> String {
     match serde_json::from_str(payload) {
         Ok(Value::Object(mut fields)) => {
-            match ttl_ms {
+            let before = match ttl_ms {
                 Some(ttl_ms) => fields.insert("ttl_ms".to_owned(), ttl_ms.into()),
                 None => fields.remove("ttl_ms"),
             };
+            if before.is_none() && ttl_ms.is_none() {
+                return payload.to_owned();
+            }
             Value::Object(fields).to_string()
         }
         _ => payload.to_owned(),
@@ -122,6 +125,8 @@ mod tests {
         let patient = Envelope::<PayJob>::decode(&with_ttl(&hurried, None)).unwrap();
         assert_eq!(patient, envelope);
         assert_eq!(with_ttl("{", None), "{");
+        let foreign = r#"{"v":1,"a":2}"#;
+        assert_eq!(with_ttl(foreign, None), foreign);
     }
 
     #[test]
