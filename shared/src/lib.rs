@@ -11,9 +11,11 @@
 //! | [`invoices`] | invoices: rows, prices, rails, creation | api creates; [`settlement`] ends them |
 //! | [`ledger`] | balances and entries (reads only), the audit | nobody |
 //! | [`settlement`] | the only way money moves and invoices end | worker; api for cancel and adjust |
+//! | [`chain`] | Solana: nodes, deposit accounts, what a transaction did and whose money it is | nobody (asks nodes, notes signatures) |
 //! | [`events`] | outbox messages and their publishing | whoever settled, right after commit |
 //! | [`telemetry`] | logs, metrics, health answers | every process |
 
+pub mod chain;
 pub mod config;
 pub mod db;
 pub mod events;

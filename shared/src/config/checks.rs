@@ -1,5 +1,7 @@
 //! What settings must satisfy, alone and together.
 
+mod chain;
+
 use secrecy::ExposeSecret as _;
 
 use super::{Config, ConfigError, variable_of};
@@ -12,6 +14,8 @@ pub enum Process {
     Api,
     /// The job process.
     Worker,
+    /// The process that follows the chain.
+    Watcher,
     /// A command that only needs the database.
     Command,
 }
@@ -29,7 +33,8 @@ pub(super) fn check(process: Process, config: &Config) -> Result<(), ConfigError
     check_required(process, config)?;
     check_positive(config)?;
     check_pairs(config)?;
-    check_billing(config)
+    check_billing(config)?;
+    chain::check(process, config)
 }
 
 fn rule(setting: &str, rule: impl Into<String>) -> ConfigError {
@@ -271,11 +276,6 @@ fn check_billing(config: &Config) -> Result<(), ConfigError> {
         "invoices_pending_max",
         "must be more than 0",
     )?;
-    let is_key = |text: &str| {
-        bs58::decode(text)
-            .into_vec()
-            .is_ok_and(|bytes| bytes.len() == 32)
-    };
     require(
         billing.solana_deposit_address.is_empty() || is_key(&billing.solana_deposit_address),
         "solana_deposit_address",
@@ -292,4 +292,11 @@ fn check_billing(config: &Config) -> Result<(), ConfigError> {
         )?;
     }
     Ok(())
+}
+
+/// Whether this is a public key as text.
+fn is_key(text: &str) -> bool {
+    bs58::decode(text)
+        .into_vec()
+        .is_ok_and(|bytes| bytes.len() == 32)
 }

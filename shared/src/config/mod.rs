@@ -9,16 +9,21 @@ use toml::{Table, Value};
 
 pub use checks::Process;
 pub use sections::{
-    ApiConfig, BillingConfig, DatabaseConfig, ProcessConfig, QueueConfig, RedisConfig,
-    StreamConfig, SweepConfig, WorkerConfig,
+    ApiConfig, BillingConfig, ChainConfig, DatabaseConfig, ProcessConfig, QueueConfig, RedisConfig,
+    StreamConfig, SweepConfig, WatcherConfig, WorkerConfig,
 };
 
 /// Every setting with its default, as documented for operators.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 const PREFIX: &str = "QUITTANCE_";
-/// The two settings whose variables everybody knows without our prefix.
-const UNPREFIXED: [&str; 2] = ["database_url", "redis_url"];
+/// The settings whose variables everybody knows without our prefix.
+const UNPREFIXED: [&str; 4] = [
+    "database_url",
+    "redis_url",
+    "solana_rpc_url",
+    "solana_ws_url",
+];
 /// Variables that the local stack offers to scripts; they are no settings, and may be in a developer's shell.
 const NOT_SETTINGS: [&str; 3] = ["URL", "PORT", "FAUCET_URL"];
 const NOT_SETTINGS_PREFIXES: [&str; 2] = ["TEST_", "CI_"];
@@ -82,6 +87,12 @@ pub struct Config {
     /// The worker's sweeps.
     #[serde(flatten)]
     pub sweep: SweepConfig,
+    /// Solana nodes, in-app payments and their relay.
+    #[serde(flatten)]
+    pub chain: ChainConfig,
+    /// The watcher.
+    #[serde(flatten)]
+    pub watcher: WatcherConfig,
     /// Prices, rails, limits of invoices.
     #[serde(flatten)]
     pub billing: BillingConfig,

@@ -142,4 +142,62 @@ pub struct BillingConfig {
     pub usdc_mint: String,
     pub usdt_mint: String,
     pub sol_price_micro: i64,
+    pub sol_price_feed_url: SecretString,
+    pub sol_price_feed_pointer: String,
+    pub sol_price_feed_interval_ms: u64,
+    pub sol_price_feed_timeout_ms: u64,
+    pub sol_price_age_max_ms: u64,
+    pub sol_price_min_micro: i64,
+    pub sol_price_max_micro: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct ChainConfig {
+    solana_rpc_url: SecretString,
+    solana_ws_url: SecretString,
+    pub solana_rpc_timeout_ms: u64,
+    pub solana_node_cooldown_ms: u64,
+    pub inapp_enabled: bool,
+    pub solana_beacon_key: String,
+    pub solana_settle_commitment: String,
+    pub solana_unit_price_micro_lamports: u64,
+    pub relay_concurrency: usize,
+    pub relay_handler_timeout_ms: u64,
+    pub relay_resend_interval_ms: u64,
+    pub relay_attempts_max: i64,
+}
+
+impl ChainConfig {
+    /// The nodes. Their URLs may hold access keys: for connecting, never for a log.
+    pub fn rpc_urls(&self) -> impl Iterator<Item = &str> {
+        self.solana_rpc_url
+            .expose_secret()
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+    }
+
+    /// Where to subscribe, if anywhere. It may hold an access key, too.
+    #[must_use]
+    pub fn ws_url(&self) -> Option<&str> {
+        Some(self.solana_ws_url.expose_secret().trim()).filter(|url| !url.is_empty())
+    }
+
+    /// Whether confirmed payments settle, without waiting for finality.
+    #[must_use]
+    pub fn settles_at_confirmed(&self) -> bool {
+        self.solana_settle_commitment == "confirmed"
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatcherConfig {
+    pub watcher_listen: SocketAddr,
+    pub watch_poll_interval_ms: u64,
+    pub watch_silence_ms: u64,
+    pub watch_lease_ms: u64,
+    pub watch_concurrency: usize,
+    pub watch_finality_interval_ms: u64,
+    pub watch_references_per_second: u32,
+    pub watch_reference_days: u32,
 }

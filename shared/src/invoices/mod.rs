@@ -7,12 +7,17 @@ mod create;
 mod price;
 mod rail;
 mod read;
+mod registry;
 
 pub use action::{ActionError, BillAction, Plan, TOPUP};
 pub use create::{CreateError, Created, NewInvoice, TTL_SECONDS_MAX, create, find_by_request};
 pub use price::{PriceError, price};
-pub use rail::{Channel, PaymentTarget, Rail, RailRegistry};
-pub use read::{Invoice, InvoiceStatus, ListFilter, find, list, missed_event};
+pub use rail::{Channel, Rail};
+pub use read::{
+    Invoice, InvoiceStatus, ListFilter, Standing, find, list, missed_event, names_other_invoice,
+    standing,
+};
+pub use registry::{PaymentTarget, RailRegistry};
 
 use crate::db;
 

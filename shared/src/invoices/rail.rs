@@ -1,9 +1,6 @@
-//! Rails and channels (contract §2.3), and where a payment on a rail goes.
+//! Rails and channels (contract §2.3).
 
 use serde::Serialize;
-
-use crate::config::BillingConfig;
-use crate::money::{base_units_for, decimal};
 
 /// How the customer pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -108,92 +105,5 @@ impl Rail {
     #[must_use]
     pub fn needs_fx(self) -> bool {
         matches!(self, Self::SolNative)
-    }
-}
-
-/// Where and how much to pay on chain for one invoice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PaymentTarget {
-    /// The mint of a token; none for the native coin.
-    pub mint: Option<String>,
-    /// Wallet-ready URI (Solana Pay transfer request).
-    pub qr_uri: String,
-}
-
-/// The rails this deployment can settle.
-#[derive(Debug, Clone)]
-pub struct RailRegistry {
-    deposit_address: String,
-    usdc_mint: String,
-    usdt_mint: String,
-    sol_price_micro: Option<i64>,
-}
-
-impl RailRegistry {
-    /// Reads which rails are configured.
-    #[must_use]
-    pub fn new(config: &BillingConfig) -> Self {
-        Self {
-            deposit_address: config.solana_deposit_address.clone(),
-            usdc_mint: config.usdc_mint.clone(),
-            usdt_mint: config.usdt_mint.clone(),
-            sol_price_micro: Some(config.sol_price_micro).filter(|price| *price > 0),
-        }
-    }
-
-    /// Whether payments on `rail` can be settled here.
-    #[must_use]
-    pub fn is_enabled(&self, rail: Rail) -> bool {
-        rail.network() == "sol"
-            && !self.deposit_address.is_empty()
-            && (!rail.needs_fx() || self.sol_price_micro.is_some())
-    }
-
-    /// The rails to offer.
-    pub fn enabled(&self) -> impl Iterator<Item = Rail> {
-        Rail::ALL
-            .iter()
-            .copied()
-            .filter(|rail| self.is_enabled(*rail))
-    }
-
-    /// The address new invoices are paid to.
-    #[must_use]
-    pub fn deposit_address(&self) -> &str {
-        &self.deposit_address
-    }
-
-    /// The price of one whole token to lock into a new invoice, micro-USD; none for dollar tokens.
-    #[must_use]
-    pub fn fx_micro_per_token(&self, rail: Rail) -> Option<i64> {
-        self.sol_price_micro.filter(|_| rail.needs_fx())
-    }
-
-    /// How to pay `amount_micro` to `address`; `None` when the amount does not fit the token.
-    #[must_use]
-    pub fn target(
-        &self,
-        rail: Rail,
-        address: &str,
-        reference: &str,
-        amount_micro: i64,
-        fx_micro_per_token: Option<i64>,
-    ) -> Option<PaymentTarget> {
-        let price = fx_micro_per_token.unwrap_or(crate::money::MICRO_PER_USD);
-        let units = base_units_for(amount_micro, price, rail.decimals())?;
-        let mint = match rail {
-            Rail::SolSplUsdc => Some(self.usdc_mint.clone()),
-            Rail::SolSplUsdt => Some(self.usdt_mint.clone()),
-            _ => None,
-        };
-        let token = mint
-            .as_ref()
-            .map(|mint| format!("&spl-token={mint}"))
-            .unwrap_or_default();
-        let amount = decimal(units, rail.decimals(), 0);
-        Some(PaymentTarget {
-            qr_uri: format!("solana:{address}?amount={amount}{token}&reference={reference}"),
-            mint,
-        })
     }
 }

@@ -160,6 +160,49 @@ pub async fn find(pool: &PgPool, id: &InvoiceId) -> Result<Option<Invoice>, Invo
     row.map(Invoice::try_from).transpose()
 }
 
+/// Where an invoice stands as it is stored, and whether its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Pending until somebody has ended it, whatever the clock says.
+    pub status: InvoiceStatus,
+    /// Its time is over.
+    pub is_overdue: bool,
+}
+
+/// Reads where an invoice stands, for whom swept and only overdue are two things. It must exist.
+pub async fn standing(pool: &PgPool, id: &InvoiceId) -> Result<Standing, InvoiceError> {
+    let row = sqlx::query!(
+        r#"select status, expires_at <= now() as "is_overdue!" from invoices where id = $1"#,
+        id.as_str()
+    )
+    .fetch_one(pool)
+    .await?;
+    let status = InvoiceStatus::parse(&row.status).ok_or_else(|| InvoiceError::UnknownValue {
+        invoice: id.to_string(),
+        column: "status",
+        value: row.status,
+    })?;
+    Ok(Standing {
+        status,
+        is_overdue: row.is_overdue,
+    })
+}
+
+/// Whether one of these keys is the reference of another invoice, whatever became of it.
+pub async fn names_other_invoice(
+    pool: &PgPool,
+    id: &InvoiceId,
+    keys: &[String],
+) -> Result<bool, InvoiceError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from invoices where reference_pubkey = any($1) and id <> $2) as "names!""#,
+        keys,
+        id.as_str()
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
 /// Which invoices to list.
 #[derive(Debug, Clone, Copy)]
 pub struct ListFilter {

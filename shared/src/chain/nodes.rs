@@ -1,0 +1,166 @@
+//! Solana nodes: every call bounded, one that fails is asked last for a while, errors without their URLs (which may
+//! hold access keys).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::client_error::{Error as ClientError, ErrorKind};
+use solana_rpc_client_api::custom_error::{
+    JSON_RPC_SERVER_ERROR_BLOCK_NOT_AVAILABLE,
+    JSON_RPC_SERVER_ERROR_BLOCK_STATUS_NOT_AVAILABLE_YET,
+    JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED, JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
+    JSON_RPC_SERVER_ERROR_SLOT_SKIPPED,
+};
+use solana_rpc_client_api::request::{RpcError, RpcRequest};
+use tokio::time::timeout;
+
+use crate::config::ChainConfig;
+
+/// Answers that another node, or the same one a moment later, may not give.
+const PASSING: [i64; 5] = [
+    JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
+    JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED,
+    JSON_RPC_SERVER_ERROR_BLOCK_NOT_AVAILABLE,
+    JSON_RPC_SERVER_ERROR_SLOT_SKIPPED,
+    JSON_RPC_SERVER_ERROR_BLOCK_STATUS_NOT_AVAILABLE_YET,
+];
+
+/// Why a node gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// It said no, and would say so again.
+    #[error("the node answered {code}: {message}")]
+    Refused {
+        /// JSON-RPC code.
+        code: i64,
+        /// Its words.
+        message: String,
+    },
+    /// Whether it did what was asked is open: no answer, throttled, unhealthy or behind.
+    #[error("no Solana node answered ({0})")]
+    Unavailable(String),
+    /// It answered what this binary cannot read.
+    #[error("the node's answer to {0} cannot be read")]
+    Unreadable(String),
+}
+
+/// One node.
+pub struct Node {
+    label: String,
+    client: RpcClient,
+    timeout: Duration,
+    cooldown: Duration,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+/// The nodes of a deployment, in the order of their configuration. Cheap to clone.
+#[derive(Clone)]
+pub struct Nodes(Arc<Vec<Node>>);
+
+impl Nodes {
+    /// The configured nodes; `None` without any.
+    #[must_use]
+    pub fn new(config: &ChainConfig) -> Option<Self> {
+        let timeout = Duration::from_millis(config.solana_rpc_timeout_ms);
+        let node = |(place, url): (usize, &str)| Node {
+            label: format!("node {}", place + 1),
+            client: RpcClient::new_with_timeout(url.to_owned(), timeout),
+            timeout,
+            cooldown: Duration::from_millis(config.solana_node_cooldown_ms),
+            rests_until: Mutex::new(None),
+        };
+        let nodes: Vec<Node> = config.rpc_urls().enumerate().map(node).collect();
+        (!nodes.is_empty()).then(|| Self(Arc::new(nodes)))
+    }
+
+    /// Each node.
+    pub fn each(&self) -> impl Iterator<Item = &Node> {
+        self.0.iter()
+    }
+
+    /// Asks one node after the other until one answers, those that failed lately last. A refusal is an answer.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        request: RpcRequest,
+        params: Value,
+    ) -> Result<T, NodeError> {
+        let mut order: Vec<&Node> = self.0.iter().collect();
+        order.sort_by_key(|node| node.is_resting());
+        let mut last = NodeError::Unavailable("none is configured".to_owned());
+        for node in order {
+            match node.call(request, params.clone()).await {
+                Err(error @ (NodeError::Unavailable(_) | NodeError::Unreadable(_))) => last = error,
+                answer => return answer,
+            }
+        }
+        Err(last)
+    }
+}
+
+impl Node {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn is_resting(&self) -> bool {
+        let until = self
+            .rests_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Asks this node.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        request: RpcRequest,
+        params: Value,
+    ) -> Result<T, NodeError> {
+        // The client itself waits out a throttling for minutes.
+        let answer = timeout(self.timeout, self.client.send::<T>(request, params)).await;
+        let error = match answer {
+            Ok(Ok(result)) => return Ok(result),
+            Ok(Err(error)) => classify(request, &error),
+            Err(_) => NodeError::Unavailable(format!("{} did not answer in time", self.label)),
+        };
+        if matches!(error, NodeError::Unavailable(_)) {
+            metrics::counter!("quittance_node_failures_total", "node" => self.label.clone())
+                .increment(1);
+            let mut until = self
+                .rests_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *until = Some(Instant::now() + self.cooldown);
+        }
+        Err(error)
+    }
+}
+
+/// Sorts an error by what to do about it.
+fn classify(request: RpcRequest, error: &ClientError) -> NodeError {
+    match error.kind() {
+        ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => {
+            if PASSING.contains(code) {
+                NodeError::Unavailable(format!("{code}: {message}"))
+            } else {
+                NodeError::Refused {
+                    code: *code,
+                    message: message.clone(),
+                }
+            }
+        }
+        ErrorKind::Reqwest(error) => NodeError::Unavailable(match error.status() {
+            Some(status) => format!("HTTP {}", status.as_u16()),
+            None if error.is_timeout() => "timed out".to_owned(),
+            None if error.is_connect() => "no connection".to_owned(),
+            None => "the connection failed".to_owned(),
+        }),
+        ErrorKind::SerdeJson(_) => NodeError::Unreadable(request.to_string()),
+        _ => NodeError::Unavailable("the connection failed".to_owned()),
+    }
+}

@@ -1,0 +1,239 @@
+//! What we ask nodes.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use solana_account_decoder_client_types::UiAccount;
+use solana_hash::Hash;
+use solana_pubkey::Pubkey;
+use solana_rpc_client_api::custom_error::JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND;
+use solana_rpc_client_api::request::RpcRequest;
+use solana_rpc_client_api::response::Response;
+use solana_signature::Signature;
+use solana_transaction_status_client_types::{
+    EncodedConfirmedTransactionWithStatusMeta, TransactionStatus,
+};
+
+use super::{Node, NodeError, Nodes};
+
+/// How sure the chain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commitment {
+    /// The node has seen it.
+    Processed,
+    /// A supermajority voted for it; it may be undone in theory.
+    Confirmed,
+    /// It stays.
+    Finalized,
+}
+
+impl Commitment {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Confirmed => "confirmed",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+/// One row of a key's history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Listed {
+    /// The transaction.
+    pub signature: String,
+    /// Where it landed.
+    pub slot: u64,
+}
+
+/// A blockhash to build on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blockhash {
+    /// The hash.
+    pub hash: Hash,
+    /// The last block height at which a transaction that names it can land.
+    pub last_valid_height: u64,
+}
+
+/// An account as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountState {
+    /// Native balance.
+    pub lamports: u64,
+    /// The program it belongs to.
+    pub owner: Pubkey,
+    /// Its content.
+    pub data: Vec<u8>,
+}
+
+impl Nodes {
+    /// A transaction, raw; `None` while the node does not have it.
+    pub async fn transaction(
+        &self,
+        signature: &str,
+        commitment: Commitment,
+    ) -> Result<Option<EncodedConfirmedTransactionWithStatusMeta>, NodeError> {
+        let options = json!({
+            "encoding": "base64",
+            "commitment": commitment.name(),
+            "maxSupportedTransactionVersion": 1,
+        });
+        self.call(RpcRequest::GetTransaction, json!([signature, options]))
+            .await
+    }
+
+    /// A page of a key's history by any node, newest first, from before a signature on.
+    pub async fn history(
+        &self,
+        key: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, NodeError> {
+        let (request, params) = history_request(key, before, None, limit, None);
+        self.call(request, params).await
+    }
+
+    /// Where signatures stand, in order, by any node. Up to 256 at once.
+    pub async fn statuses(
+        &self,
+        signatures: &[String],
+    ) -> Result<Vec<Option<TransactionStatus>>, NodeError> {
+        let params = json!([signatures, {"searchTransactionHistory": true}]);
+        let answer: Response<_> = self.call(RpcRequest::GetSignatureStatuses, params).await?;
+        Ok(answer.value)
+    }
+
+    /// The newest slot at a commitment.
+    pub async fn slot(&self, commitment: Commitment) -> Result<u64, NodeError> {
+        let params = json!([{"commitment": commitment.name()}]);
+        self.call(RpcRequest::GetSlot, params).await
+    }
+
+    /// The block height at a commitment.
+    pub async fn block_height(&self, commitment: Commitment) -> Result<u64, NodeError> {
+        let params = json!([{"commitment": commitment.name()}]);
+        self.call(RpcRequest::GetBlockHeight, params).await
+    }
+
+    /// The newest blockhash.
+    pub async fn latest_blockhash(&self) -> Result<Blockhash, NodeError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            blockhash: String,
+            last_valid_block_height: u64,
+        }
+        let params = json!([{"commitment": Commitment::Confirmed.name()}]);
+        let answer: Response<Answer> = self.call(RpcRequest::GetLatestBlockhash, params).await?;
+        let unreadable = |_| NodeError::Unreadable(RpcRequest::GetLatestBlockhash.to_string());
+        Ok(Blockhash {
+            hash: answer.value.blockhash.parse().map_err(unreadable)?,
+            last_valid_height: answer.value.last_valid_block_height,
+        })
+    }
+
+    /// An account; `None` when there is none.
+    pub async fn account(&self, key: &Pubkey) -> Result<Option<AccountState>, NodeError> {
+        let options = json!({"encoding": "base64", "commitment": Commitment::Confirmed.name()});
+        let params = json!([key.to_string(), options]);
+        let answer: Response<Option<UiAccount>> =
+            self.call(RpcRequest::GetAccountInfo, params).await?;
+        let unreadable = || NodeError::Unreadable(RpcRequest::GetAccountInfo.to_string());
+        let Some(account) = answer.value else {
+            return Ok(None);
+        };
+        Ok(Some(AccountState {
+            lamports: account.lamports,
+            owner: account.owner.parse().map_err(|_| unreadable())?,
+            data: account.data.decode().ok_or_else(unreadable)?,
+        }))
+    }
+
+    /// What an account of this size must hold to exist, lamports.
+    pub async fn rent_exempt_minimum(&self, size: usize) -> Result<u64, NodeError> {
+        self.call(RpcRequest::GetMinimumBalanceForRentExemption, json!([size]))
+            .await
+    }
+}
+
+fn history_request(
+    key: &str,
+    before: Option<&str>,
+    until: Option<&str>,
+    limit: usize,
+    min_slot: Option<u64>,
+) -> (RpcRequest, Value) {
+    let mut options = json!({"limit": limit, "commitment": Commitment::Confirmed.name()});
+    let fields = [
+        ("before", before.map(Value::from)),
+        ("until", until.map(Value::from)),
+        ("minContextSlot", min_slot.map(Value::from)),
+    ];
+    if let Some(options) = options.as_object_mut() {
+        let given = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        options.extend(given);
+    }
+    (RpcRequest::GetSignaturesForAddress, json!([key, options]))
+}
+
+impl Node {
+    /// The newest slot at a commitment.
+    pub async fn slot(&self, commitment: Commitment) -> Result<u64, NodeError> {
+        let params = json!([{"commitment": commitment.name()}]);
+        self.call(RpcRequest::GetSlot, params).await
+    }
+
+    /// A page of a key's history, newest first, down to `until`; a node that does not know `until` is asked without
+    /// it. `min_slot` makes a node that is not so far refuse.
+    pub async fn history(
+        &self,
+        key: &str,
+        before: Option<&str>,
+        until: Option<&str>,
+        limit: usize,
+        min_slot: u64,
+    ) -> Result<Vec<Listed>, NodeError> {
+        let (request, params) = history_request(key, before, until, limit, Some(min_slot));
+        match self.call(request, params).await {
+            Err(NodeError::Refused { code, .. })
+                if code == JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND
+                    && until.is_some() =>
+            {
+                let (request, params) = history_request(key, before, None, limit, Some(min_slot));
+                self.call(request, params).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Where signatures stand as this node sees it, with how far it is: its finalized slot.
+    pub async fn statuses(
+        &self,
+        signatures: &[String],
+    ) -> Result<(Vec<Option<TransactionStatus>>, u64), NodeError> {
+        let params = json!([signatures, {"searchTransactionHistory": true}]);
+        let answer: Response<_> = self.call(RpcRequest::GetSignatureStatuses, params).await?;
+        let slot = self.slot(Commitment::Finalized).await?;
+        Ok((answer.value, slot))
+    }
+
+    /// Hands a signed transaction over, without preflight and without the node's own retries; returns its signature
+    /// as the node sees it.
+    pub async fn send_transaction(&self, wire_base64: &str) -> Result<Signature, NodeError> {
+        let options = json!({
+            "encoding": "base64",
+            "skipPreflight": true,
+            "maxRetries": 0,
+            "preflightCommitment": "processed",
+        });
+        let answer: String = self
+            .call(RpcRequest::SendTransaction, json!([wire_base64, options]))
+            .await?;
+        answer
+            .parse()
+            .map_err(|_| NodeError::Unreadable(RpcRequest::SendTransaction.to_string()))
+    }
+}
