@@ -11,9 +11,20 @@ with deltas as (
           union all select debit_account, -amount_micro::numeric from transfers) as sides
     group by account
 ), debits as (
+    -- What settled each invoice: a debit of its owner's balance, or a payment from outside.
     select t.ref_invoice_id as invoice_id, count(*) as times, sum(t.amount_micro) as amount_micro,
-           (array_agg(t.user_id))[1] as user_id
-    from transfers t where t.kind = 'invoice_debit' group by t.ref_invoice_id
+           (array_agg(t.user_id))[1] as user_id, bool_or(t.kind = 'invoice_payment') as from_outside
+    from transfers t where t.kind in ('invoice_debit', 'invoice_payment') group by t.ref_invoice_id
+), chained as (
+    -- What came in on chain for each invoice and was settled.
+    select c.invoice_id, sum(c.units) filter (where c.settled_at is not null) as units,
+           sum(c.worth_micro) as worth_micro, sum(c.units) filter (where c.state <> 'reversed') as kept_units,
+           bool_or(c.settled_at is null and c.state = 'finalized') as waiting,
+           bool_or(c.state = 'confirmed') as confirming
+    from chain_credits c group by c.invoice_id
+), treasury as (
+    select t.ref_invoice_id as invoice_id, sum(t.amount_micro) as amount_micro
+    from transfers t where starts_with(t.debit_account, 'treasury:') group by t.ref_invoice_id
 ), months as (
     select user_id, plan, sum(months) as months from invoices
     where status = 'paid' and action <> 'topup' group by user_id, plan
@@ -40,11 +51,34 @@ with deltas as (
     select 'one_debit_per_invoice', 'invoice ' || invoice_id || ' was debited ' || times || ' times'
     from debits where times > 1
     union all
-    select 'paid_invoices_have_evidence', 'invoice ' || i.id || ' is paid, debited '
+    select 'paid_invoices_have_evidence', 'invoice ' || i.id || ' is paid, settled '
            || coalesce(d.amount_micro, 0) || ' of ' || i.amount_micro
-    from invoices i left join debits d on d.invoice_id = i.id
-    where i.status = 'paid'
-      and (d.amount_micro is distinct from i.amount_micro::numeric or d.user_id is distinct from i.user_id)
+    from invoices i left join debits d on d.invoice_id = i.id left join chained c on c.invoice_id = i.id
+    where i.status = 'paid' and case
+        when i.action = 'topup' then d.invoice_id is not null or coalesce(c.units, 0) < units_due(i)
+        when d.from_outside then d.amount_micro <> i.amount_micro or coalesce(c.units, 0) < units_due(i)
+        else d.amount_micro is distinct from i.amount_micro::numeric or d.user_id is distinct from i.user_id
+    end
+    union all
+    select 'chain_credits_are_posted', 'invoice ' || coalesce(c.invoice_id, t.invoice_id) || ' was credited '
+           || coalesce(c.worth_micro, 0) || ' on chain, the treasury gave ' || coalesce(t.amount_micro, 0)
+    from chained c full join treasury t using (invoice_id)
+    where coalesce(c.worth_micro, 0) <> coalesce(t.amount_micro, 0)
+    union all
+    select 'chain_credits_are_backed', 'transaction ' || p.signature || ' moved ' || p.net_units || ' and credits '
+           || sum(c.units)
+    from chain_payments p join chain_credits c using (signature, account)
+    where c.state <> 'reversed' group by p.signature, p.account, p.net_units having sum(c.units) > p.net_units
+    union all
+    select 'chain_progress_is_shown', 'invoice ' || i.id || ' shows ' || i.payments_received_micro || ' received of '
+           || units_worth_micro(i, coalesce(c.kept_units, 0))
+    from invoices i left join chained c on c.invoice_id = i.id
+    where starts_with(i.rail, 'sol-')
+      and i.payments_received_micro <> units_worth_micro(i, coalesce(c.kept_units, 0))
+    union all
+    select 'ended_invoices_keep_nothing', 'invoice ' || i.id || ' is ' || i.status || ' and holds final money'
+    from invoices i join chained c on c.invoice_id = i.id
+    where c.waiting and i.status <> 'pending' and coalesce(i.paid_at, i.expires_at) < now() - interval '1 minute'
     union all
     select 'debits_have_paid_invoices', 'invoice ' || d.invoice_id || ' was debited and is ' || coalesce(i.status, 'unknown')
     from debits d left join invoices i on i.id = d.invoice_id where i.status is distinct from 'paid'
@@ -72,7 +106,9 @@ select c.name as "name!", count(v.name) as "violations!", min(v.example) as exam
 from (values (1, 'debits_equal_credits'), (2, 'balance_is_sum_of_transfers'), (3, 'transfers_have_balances'),
              (4, 'balances_not_negative'), (5, 'balance_chain'), (6, 'one_debit_per_invoice'),
              (7, 'paid_invoices_have_evidence'), (8, 'debits_have_paid_invoices'), (9, 'paid_months_are_activated'),
-             (10, 'events_are_published'), (11, 'payments_have_events')) as c (place, name)
+             (10, 'events_are_published'), (11, 'payments_have_events'), (12, 'chain_credits_are_posted'),
+             (13, 'chain_credits_are_backed'), (14, 'chain_progress_is_shown'), (15, 'ended_invoices_keep_nothing')
+     ) as c (place, name)
 left join violations v on v.name = c.name
 group by c.place, c.name
 order by c.place

@@ -96,6 +96,13 @@ pub struct PayJob {
     pub user_id: UserId,
 }
 
+/// Broadcast this stored transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RelayJob {
+    /// What names it (base58).
+    pub signature: String,
+}
+
 /// The answer to a job, for the waiter `id` of the process that listens on the reply channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply<O> {
@@ -127,6 +134,14 @@ mod tests {
         assert_eq!(with_ttl("{", None), "{");
         let foreign = r#"{"v":1,"a":2}"#;
         assert_eq!(with_ttl(foreign, None), foreign);
+    }
+
+    #[test]
+    fn the_wire_format_of_broadcasts_holds() {
+        let payload = r#"{"v":1,"id":7,"reply_to":"q:reply:a","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","ttl_ms":9,"job":{"signature":"5VErh5"}}"#;
+        let envelope = Envelope::<RelayJob>::decode(payload).unwrap();
+        assert_eq!(envelope.job.signature, "5VErh5");
+        assert_eq!(envelope.encode().unwrap(), payload);
     }
 
     #[test]

@@ -21,14 +21,14 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::RedisLink;
 pub use finisher::{Ending, Finish, Finisher};
-pub use jobs::{Envelope, EnvelopeError, PayJob, Reply, with_ttl};
+pub use jobs::{Envelope, EnvelopeError, PayJob, RelayJob, Reply, with_ttl};
 pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};
 pub use producer::{EnqueueError, Producer, Sent};
 pub use source::{Delivery, Source};
 pub use statistics::{QueueStatistics, statistics};
 
 /// Every queue there is.
-pub const QUEUES: [Queue; 1] = [Queue::Pay];
+pub const QUEUES: [Queue; 2] = [Queue::Pay, Queue::Relay];
 
 /// A queue: one stream, one consumer group, one kind of job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub const QUEUES: [Queue; 1] = [Queue::Pay];
 pub enum Queue {
     /// Settlements from balance ([`PayJob`]).
     Pay,
+    /// First broadcasts of signed transactions ([`RelayJob`]).
+    Relay,
 }
 
 impl Queue {
@@ -50,6 +52,7 @@ impl Queue {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pay => "pay",
+            Self::Relay => "relay",
         }
     }
 }

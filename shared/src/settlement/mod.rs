@@ -1,19 +1,24 @@
 //! The only way money moves and invoices end. Each function here is one call of one SQL function
-//! (`migrations/0005_settlement.sql`), so that no lock is held across a round trip; each runs in its own
+//! (`migrations/0005_settlement.sql`, `migrations/0009_chain_settlement.sql`), so that no lock is held across a round trip; each runs in its own
 //! transaction that posts everything or nothing, and returns the events to publish.
 //!
-//! Callers: the worker settles and expires; the api cancels, and adjusts and locks for operators. The Postgres
-//! roles allow exactly this and no direct write.
+//! Callers: the worker settles from balance and expires; the watcher settles what it proved on chain; the api
+//! cancels, and adjusts, locks and attributes for operators. The Postgres roles allow exactly this and no direct write.
 
 mod adjust;
 mod balance;
 mod cancel;
+mod chain;
 mod expire;
 mod lock;
 
 pub use adjust::{Adjustment, AdjustmentRefusal, adjust};
 pub use balance::{PayOutcome, Settled, settle_from_balance};
 pub use cancel::cancel;
+pub use chain::{
+    AttributionRefusal, ChainPayment, Recorded, Released, attribute_deposit, record_chain_payment,
+    reverse_chain_payment, settle_ended_invoices,
+};
 pub use expire::{Expired, expire};
 pub use lock::set_lock;
 
@@ -26,6 +31,9 @@ pub enum SettlementError {
     /// A settlement function answered what this binary does not know: schema and binary do not match.
     #[error("the settlement function answered {0:?}, which this version does not know")]
     UnknownAnswer(String),
+    /// An amount on chain beyond what the database counts in.
+    #[error("{0} base units are more than can be counted")]
+    TooLarge(u64),
 }
 
 impl SettlementError {
@@ -34,7 +42,7 @@ impl SettlementError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => crate::db::is_transient(error),
-            Self::UnknownAnswer(_) => false,
+            Self::UnknownAnswer(_) | Self::TooLarge(_) => false,
         }
     }
 }
