@@ -1,0 +1,80 @@
+//! What every part of the watcher works with.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::chain::{DepositAccount, Nodes, Noted, note_signatures};
+use shared::config::Config;
+use shared::events::Publisher;
+use shared::telemetry::{Shutdown, log_failure};
+use sqlx::PgPool;
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// This watcher, among others.
+    pub id: Uuid,
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The process' pool.
+    pub pool: PgPool,
+    /// The chain.
+    pub nodes: Nodes,
+    /// Publishes what was settled.
+    pub publisher: Publisher,
+    /// Ends everything.
+    pub shutdown: Shutdown,
+    /// Every account that was ever ours.
+    pub accounts: watch::Receiver<Arc<Vec<DepositAccount>>>,
+    /// The keys that this watcher follows now.
+    pub held: watch::Receiver<BTreeSet<String>>,
+    /// There is something to examine.
+    pub found: Arc<Notify>,
+    /// Histories must be read now: a subscription began.
+    pub backfill: Arc<Notify>,
+}
+
+impl Context {
+    /// Writes signatures down and wakes whoever examines them. What cannot be written is found again by polling.
+    pub async fn note(
+        &self,
+        signatures: &[(String, Option<u64>)],
+        noted: Noted,
+    ) -> Result<(), sqlx::Error> {
+        if signatures.is_empty() {
+            return Ok(());
+        }
+        if note_signatures(&self.pool, signatures, noted).await? > 0 {
+            self.found.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Runs a round of work again and again until the process stops. A failed round is logged; the next one comes in
+    /// time. `hurry` starts a round early.
+    pub async fn every<E: std::error::Error>(
+        &self,
+        task: &'static str,
+        pause: Duration,
+        hurry: &Notify,
+        round: impl AsyncFn(&Self) -> Result<(), E>,
+    ) {
+        let mut ticks = interval(pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = hurry.notified() => {}
+                () = self.shutdown.wait() => return,
+            }
+            if let Err(error) = round(self).await {
+                metrics::counter!("quittance_watch_failures_total", "task" => task).increment(1);
+                log_failure("a round of watching failed", &error);
+            }
+        }
+    }
+}

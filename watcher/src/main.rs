@@ -1,0 +1,64 @@
+//! The process that follows the chain: finds payments, proves them by what they did, and settles them.
+//!
+//! Polled histories are the truth; subscriptions, submissions and broadcasts are hints that make it fast. Everything
+//! that was heard of is written down before it is examined, so that any number of watchers can die at any time.
+
+mod backfill;
+mod context;
+mod examine;
+mod finality;
+mod follow;
+mod lease;
+mod observe;
+mod references;
+mod register;
+mod release;
+mod retention;
+mod run;
+
+use std::process::ExitCode;
+
+use shared::config::{Config, ConfigError, Process};
+use shared::telemetry::log_failure;
+
+/// Why the process ended badly.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Run(#[from] run::RunError),
+}
+
+fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().nth(1) {
+        let asked = matches!(argument.as_str(), "help" | "--help" | "-h");
+        eprintln!(
+            "usage: quittance-watcher\n\nFollows the chain until SIGTERM. Settings: shared/src/config/default.toml"
+        );
+        return if asked {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(2)
+        };
+    }
+    match watch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            log_failure("quittance-watcher failed", &failure);
+            eprint!("quittance-watcher: {failure}");
+            let mut source = std::error::Error::source(&failure);
+            while let Some(cause) = source {
+                eprint!(": {cause}");
+                source = cause.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn watch() -> Result<(), Failure> {
+    Ok(run::run(Config::load(Process::Watcher)?).await?)
+}

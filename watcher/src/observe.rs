@@ -1,0 +1,186 @@
+//! Examines what was found, most urgent first. A signature that no node shows yet is asked for again, ever more rarely;
+//! it is not invalid, only late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::chain::Commitment;
+use sqlx::postgres::types::PgInterval;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::context::Context;
+use crate::examine::{ExamineError, Examined, examine};
+use crate::finality::forgotten;
+
+/// How often to look without being told: another process may have found something.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long an examination may take before another watcher repeats it.
+const HOLD: Duration = Duration::from_secs(20);
+/// Waits for a transaction that no node shows: these, then the last again and again.
+const ABSENT_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 30_000];
+/// After so long a signature that no node has ever shown is given up; if it appears later it is found anew.
+const GIVE_UP: time::Duration = time::Duration::minutes(10);
+/// The wait after a failure of ours or of all nodes.
+const FAILED_MS: u64 = 1_000;
+
+struct Taken {
+    signature: String,
+    slot: Option<u64>,
+    attempts: i32,
+    found_at: time::OffsetDateTime,
+}
+
+/// A length of time as Postgres takes it.
+pub fn pg_interval(duration: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Examines until the process stops, then ends what it began.
+pub async fn examine_found(context: Context) {
+    let places = Arc::new(Semaphore::new(context.config.watcher.watch_concurrency));
+    let mut running = JoinSet::new();
+    while !context.shutdown.is_stopping() {
+        while running.try_join_next().is_some() {}
+        // At least one place must be free before anything is taken.
+        let Ok(first) = Arc::clone(&places).acquire_owned().await else {
+            break;
+        };
+        let free = i32::try_from(places.available_permits() + 1).unwrap_or(i32::MAX);
+        let taken = match take(&context, free).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                shared::telemetry::log_failure("found signatures cannot be read", &error);
+                tokio::time::sleep(Duration::from_millis(FAILED_MS)).await;
+                Vec::new()
+            }
+        };
+        if taken.is_empty() {
+            tokio::select! {
+                () = context.found.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                () = context.shutdown.wait() => {}
+            }
+            continue;
+        }
+        let mut place = Some(first);
+        for row in taken {
+            let place = match place.take() {
+                Some(place) => Some(place),
+                None => Arc::clone(&places).acquire_owned().await.ok(),
+            };
+            let context = context.clone();
+            running.spawn(async move {
+                work(&context, row).await;
+                drop(place);
+            });
+        }
+    }
+    running.join_all().await;
+}
+
+async fn take(context: &Context, limit: i32) -> Result<Vec<Taken>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select signature as "signature!", slot, attempts as "attempts!", found_at as "found_at!"
+           from take_signatures('found', $1, $2)"#,
+        limit,
+        pg_interval(HOLD)
+    )
+    .fetch_all(&context.pool)
+    .await?;
+    let taken = rows.into_iter().map(|row| Taken {
+        signature: row.signature,
+        slot: row.slot.and_then(|slot| u64::try_from(slot).ok()),
+        attempts: row.attempts,
+        found_at: row.found_at,
+    });
+    Ok(taken.collect())
+}
+
+async fn work(context: &Context, row: Taken) {
+    let found_at = row.found_at;
+    match look(context, &row).await {
+        Ok(true) => {
+            let waited = time::OffsetDateTime::now_utc() - found_at;
+            metrics::histogram!("quittance_chain_examination_seconds")
+                .record(waited.as_seconds_f64());
+        }
+        Ok(false) => {}
+        Err(error) => {
+            shared::telemetry::log_failure("a signature cannot be examined now", &error);
+            let later = postpone(context, &row.signature, FAILED_MS).await;
+            if let Err(error) = later {
+                // It is due again once the hold is over.
+                shared::telemetry::log_failure("a signature cannot be postponed", &error);
+            }
+        }
+    }
+}
+
+/// Examines once; true when it is off this list.
+async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
+    match examine(context, &row.signature, Commitment::Confirmed).await? {
+        Examined::Recorded(slot) => {
+            let slot = i64::try_from(slot).unwrap_or(i64::MAX);
+            sqlx::query!(
+                "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now()
+                 where signature = $1 and state = 'found'",
+                row.signature,
+                slot
+            )
+            .execute(&context.pool)
+            .await?;
+            Ok(true)
+        }
+        Examined::Listed => {
+            end(context, &row.signature, "done").await?;
+            Ok(true)
+        }
+        Examined::Absent => {
+            let is_old = time::OffsetDateTime::now_utc() - row.found_at > GIVE_UP;
+            let slot = row.slot.or(is_old.then_some(0));
+            if row.attempts > 1
+                && let Some(slot) = slot
+                && forgotten(context, &row.signature, slot).await?
+            {
+                end(context, &row.signature, "dropped").await?;
+                return Ok(true);
+            }
+            let attempt = usize::try_from(row.attempts - 1).unwrap_or(0);
+            let pause = ABSENT_MS[attempt.min(ABSENT_MS.len() - 1)];
+            postpone(context, &row.signature, pause).await?;
+            Ok(false)
+        }
+    }
+}
+
+async fn postpone(context: &Context, signature: &str, pause_ms: u64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chain_signatures set next_at = now() + $2 where signature = $1",
+        signature,
+        pg_interval(Duration::from_millis(pause_ms))
+    )
+    .execute(&context.pool)
+    .await?;
+    Ok(())
+}
+
+/// Nothing more to do for a signature.
+pub async fn end(
+    context: &Context,
+    signature: &str,
+    state: &'static str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chain_signatures set state = $2 where signature = $1",
+        signature,
+        state
+    )
+    .execute(&context.pool)
+    .await?;
+    Ok(())
+}
