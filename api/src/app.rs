@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
+use shared::chain::{Nodes, SlotClock};
 use shared::config::Config;
 use shared::events::Publisher;
 use shared::invoices::RailRegistry;
-use shared::queue::{Producer, RedisLink};
+use shared::queue::{Producer, Queue, RedisLink};
 use shared::telemetry::Shutdown;
 use sqlx::PgPool;
 
 use crate::commands::pay_from_balance::PayFromBalance;
+use crate::commands::relay::Relay;
+use crate::deposits::Deposits;
 use crate::http::rate::RateLimit;
+use crate::prices::Prices;
 use crate::session::Sessions;
 use crate::streams::Streams;
 use crate::turns::Turns;
+use crate::wallet::DepositWallet;
 
 /// The application: cheap to clone, the same for every request.
 #[derive(Clone)]
@@ -25,17 +30,44 @@ pub struct AppParts {
     pub pool: PgPool,
     pub redis: RedisLink,
     pub publisher: Publisher,
-    pub producer: Producer,
+    pub producers: Producers,
     pub rails: RailRegistry,
+    /// Solana nodes; none without `SOLANA_RPC_URL`.
+    pub nodes: Option<Nodes>,
+    /// The deposit wallet as the nodes see it; none without nodes.
+    pub wallet: Option<DepositWallet>,
+    /// The price of a SOL.
+    pub prices: Prices,
     pub sessions: Sessions,
     pub rate: RateLimit,
     pub streams: Streams,
     pub pay: PayFromBalance,
+    pub relay: Relay,
+    /// The accounts that in-app invoices are paid to.
+    pub deposits: Deposits,
+    /// How long blocks take.
+    pub clock: SlotClock,
     /// Invoice creations, one at a time per user.
     pub creations: Turns,
     /// Audits, one at a time.
     pub audits: tokio::sync::Mutex<()>,
     pub shutdown: Shutdown,
+}
+
+/// A producer for each queue.
+pub struct Producers {
+    pub pay: Producer,
+    pub relay: Producer,
+}
+
+impl Producers {
+    /// The one for this queue.
+    pub fn of(&self, queue: Queue) -> &Producer {
+        match queue {
+            Queue::Pay => &self.pay,
+            Queue::Relay => &self.relay,
+        }
+    }
 }
 
 impl App {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use redis::aio::PubSubSink;
 use redis::{Msg, RedisResult};
+use serde_json::value::RawValue;
 use shared::config::RedisConfig;
 use shared::events::{Message, Topic, channel};
 use shared::queue::{Reply, reply_channel};
-use shared::settlement::PayOutcome;
 use shared::telemetry::supervised;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -40,7 +40,7 @@ enum Change {
 
 #[derive(Default)]
 struct Routes {
-    waiters: HashMap<u64, oneshot::Sender<PayOutcome>>,
+    waiters: HashMap<u64, oneshot::Sender<Box<RawValue>>>,
     topics: HashMap<String, HashMap<u64, mpsc::Sender<Signal>>>,
 }
 
@@ -61,8 +61,8 @@ pub struct Waiter {
     hub: Hub,
     /// The number that the reply carries.
     pub id: u64,
-    /// Resolves to the outcome.
-    pub outcome: oneshot::Receiver<PayOutcome>,
+    /// Resolves to the outcome as the worker wrote it; whoever asked knows its kind.
+    pub outcome: oneshot::Receiver<Box<RawValue>>,
 }
 
 /// A stream's subscription to a topic. Dropping it ends it.
@@ -155,7 +155,7 @@ impl Hub {
     fn dispatch(&self, message: &Msg) {
         let channel = message.get_channel_name();
         if channel == self.0.reply_channel {
-            match serde_json::from_slice::<Reply<PayOutcome>>(message.get_payload_bytes()) {
+            match serde_json::from_slice::<Reply<Box<RawValue>>>(message.get_payload_bytes()) {
                 Ok(reply) => {
                     let waiter = self.routes().waiters.remove(&reply.id);
                     if let Some(waiter) = waiter {

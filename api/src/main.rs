@@ -3,13 +3,16 @@
 
 mod app;
 mod commands;
+mod deposits;
 mod http;
 mod hub;
+mod prices;
 mod run;
 mod session;
 mod streams;
 mod surfaces;
 mod turns;
+mod wallet;
 
 use std::process::ExitCode;
 

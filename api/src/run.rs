@@ -1,10 +1,11 @@
 //! Puts the process together: connections, routes, background tasks; and takes it apart in order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
+use shared::chain::{Commitment, Nodes, SlotClock};
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
@@ -15,20 +16,29 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::app::{App, AppParts};
+use crate::app::{App, AppParts, Producers};
 use crate::commands::pay_from_balance::PayFromBalance;
+use crate::commands::relay::Relay;
+use crate::deposits::Deposits;
 use crate::http::rate::RateLimit;
 use crate::http::{frame, server};
 use crate::hub::Hub;
+use crate::prices::Prices;
 use crate::session::Sessions;
 use crate::streams::Streams;
 use crate::surfaces::{console, ops};
 use crate::turns::Turns;
+use crate::wallet::DepositWallet;
 
 /// How long a stopped server may take to publish its last events and close its connections.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often users that have been quiet leave the rate limiter.
 const RATE_FORGET_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often the chain's height is looked at, and how often at first.
+const BLOCK_SAMPLES: Duration = Duration::from_secs(5);
+const BLOCK_SAMPLES_QUICK: Duration = Duration::from_millis(500);
+const BLOCK_SAMPLES_QUICK_COUNT: usize = 6;
 
 /// Why the api could not start or stop as it should.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +52,9 @@ pub enum RunError {
     /// Redis was not there at start.
     #[error("cannot connect to Redis at REDIS_URL; is it running?")]
     Redis(#[from] redis::RedisError),
+    /// The HTTP client of the price feed.
+    #[error("the price feed cannot be read")]
+    Feed(#[from] reqwest_tls::Error),
     /// The address is taken or not ours.
     #[error("cannot listen on QUITTANCE_API_LISTEN")]
     Listen(#[from] std::io::Error),
@@ -62,6 +75,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let app = build(&config, &pool, &redis, publisher, &shutdown)?;
     supervised("rate limits", forget_quiet_users(app.clone()));
+    supervised("block clock", measure_blocks(app.clone()));
     let ending = supervised("revocations", {
         let app = app.clone();
         async move { app.streams.clone().end_revoked(app).await }
@@ -100,22 +114,38 @@ fn build(
     shutdown: &Shutdown,
 ) -> Result<App, RunError> {
     let hub = Hub::spawn(&config.redis)?;
-    let producer = Producer::new(
-        redis.clone(),
-        &config.redis.redis_prefix,
-        Queue::Pay,
-        config.queue.queue_length_max,
-    );
+    let producer = |queue| {
+        let prefix = &config.redis.redis_prefix;
+        Producer::new(redis.clone(), prefix, queue, config.queue.queue_length_max)
+    };
+    let producers = Producers {
+        pay: producer(Queue::Pay),
+        relay: producer(Queue::Relay),
+    };
+    let nodes = Nodes::new(&config.chain);
     Ok(App::new(AppParts {
         pool: pool.clone(),
         redis: redis.clone(),
         publisher,
-        rails: RailRegistry::new(&config.billing),
+        rails: RailRegistry::new(config),
+        wallet: nodes
+            .clone()
+            .and_then(|nodes| DepositWallet::new(nodes, &config.billing.solana_deposit_address)),
+        nodes,
+        prices: Prices::spawn(&config.billing, shutdown)?,
         sessions: Sessions::new(pool.clone(), &config.api),
         rate: RateLimit::new(&config.api),
         streams: Streams::new(hub.clone(), config.stream.clone()),
-        pay: PayFromBalance::new(hub, producer.clone(), pool.clone(), &config.api),
-        producer,
+        pay: PayFromBalance::new(
+            hub.clone(),
+            producers.pay.clone(),
+            pool.clone(),
+            &config.api,
+        ),
+        relay: Relay::new(hub, producers.relay.clone(), config),
+        producers,
+        deposits: Deposits::new(pool.clone(), &config.billing),
+        clock: SlotClock::default(),
         creations: Turns::default(),
         audits: tokio::sync::Mutex::default(),
         shutdown: shutdown.clone(),
@@ -136,6 +166,30 @@ fn router(app: App, metrics: PrometheusHandle, readiness: Readiness) -> Router {
         .merge(rest)
         .with_state(app)
         .merge(telemetry::probes(metrics, readiness))
+}
+
+/// Looks at the chain's height now and then, quickly at first, so that the time of a block is known soon.
+async fn measure_blocks(app: App) {
+    let Some(nodes) = app
+        .nodes
+        .as_ref()
+        .filter(|_| app.config.chain.inapp_enabled)
+    else {
+        return;
+    };
+    let quick = std::iter::repeat_n(BLOCK_SAMPLES_QUICK, BLOCK_SAMPLES_QUICK_COUNT);
+    for pause in quick.chain(std::iter::repeat(BLOCK_SAMPLES)) {
+        let sample = async {
+            if let Ok(height) = nodes.block_height(Commitment::Confirmed).await {
+                app.clock.observe(Instant::now(), height);
+            }
+            tokio::time::sleep(pause).await;
+        };
+        tokio::select! {
+            () = sample => {}
+            () = app.shutdown.wait() => return,
+        }
+    }
 }
 
 async fn forget_quiet_users(app: App) {

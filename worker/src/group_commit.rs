@@ -218,7 +218,9 @@ fn is_contention(error: &SettlementError) -> bool {
         SettlementError::Database(sqlx::Error::Database(error)) => error
             .code()
             .is_some_and(|code| matches!(&*code, "55P03" | "57014" | "40P01")),
-        SettlementError::Database(_) | SettlementError::UnknownAnswer(_) => false,
+        SettlementError::Database(_)
+        | SettlementError::UnknownAnswer(_)
+        | SettlementError::TooLarge(_) => false,
     }
 }
 
@@ -239,6 +241,6 @@ fn reason(error: &SettlementError) -> String {
     match error {
         SettlementError::Database(sqlx::Error::Database(error)) => error.message().to_owned(),
         SettlementError::Database(error) => error.to_string(),
-        SettlementError::UnknownAnswer(_) => error.to_string(),
+        SettlementError::UnknownAnswer(_) | SettlementError::TooLarge(_) => error.to_string(),
     }
 }

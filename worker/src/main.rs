@@ -3,6 +3,7 @@
 mod group_commit;
 mod jobs;
 mod pauses;
+mod rails;
 mod registry;
 mod run;
 mod sweeps;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use shared::chain::Nodes;
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
@@ -13,8 +14,10 @@ use tokio::net::TcpListener;
 
 use crate::group_commit::GroupCommit;
 use crate::jobs::pay::Pay;
+use crate::jobs::relay::Relay;
 use crate::pauses::{self, Pauses};
-use crate::registry::{self, RegistryError};
+use crate::rails::solana::Broadcaster;
+use crate::registry::{self, Handler, RegistryError};
 use crate::sweeps::{self, SweepContext};
 
 /// Why the worker could not start or stop as it should.
@@ -65,24 +68,38 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let prefix = config.redis.redis_prefix.clone();
     let (publisher, publishing) = Publisher::spawn(redis.clone(), prefix.clone(), pool.clone());
-    let (finisher, finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Pay);
+    let (pay_finisher, pay_finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Pay);
+    let (relay_finisher, relay_finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Relay);
     let (group_commit, committing) = GroupCommit::spawn(&pool, &publisher, &config);
+    let broadcaster =
+        Nodes::new(&config.chain).map(|nodes| Broadcaster::new(pool.clone(), nodes, &config));
     let pauses = pauses::follow(pool.clone(), &config, shutdown.clone());
     let sweeping = sweeps::start(&SweepContext {
         pool: pool.clone(),
         redis: redis.clone(),
         publisher: publisher.clone(),
+        broadcaster: broadcaster.clone(),
         shutdown: shutdown.clone(),
         config: config.clone(),
     });
 
     let work = async {
-        work_queues(&config, &pool, group_commit, finisher, &pauses, &shutdown).await?;
+        let floor = Floor {
+            config: &config,
+            pool: &pool,
+            pauses: &pauses,
+            shutdown: &shutdown,
+        };
+        tokio::try_join!(
+            floor.work(Queue::Pay, Pay::new(group_commit, &config), pay_finisher),
+            floor.relay(broadcaster, relay_finisher)
+        )?;
         // The queue's clones are gone by now: each task below ends when its input does.
         drop(publisher);
         committing.await;
         sweeping.await;
-        let _ = finishing.await;
+        let _ = pay_finishing.await;
+        let _ = relay_finishing.await;
         let _ = publishing.await;
         let _ = probes.await;
         pool.close().await;
@@ -116,25 +133,48 @@ fn serve_probes(
     })
 }
 
-/// Runs every queue until it is drained after a stop.
-async fn work_queues(
-    config: &Config,
-    pool: &PgPool,
-    group_commit: GroupCommit,
-    finisher: Finisher,
-    pauses: &Pauses,
-    shutdown: &Shutdown,
-) -> Result<(), RunError> {
-    let pay = Pay::new(group_commit, config);
-    registry::run(
-        config,
-        pool,
-        Queue::Pay,
-        pay,
-        finisher,
-        pauses.of(Queue::Pay),
-        shutdown,
-    )
-    .await?;
-    Ok(())
+/// What every queue is worked with.
+struct Floor<'a> {
+    config: &'a Config,
+    pool: &'a PgPool,
+    pauses: &'a Pauses,
+    shutdown: &'a Shutdown,
+}
+
+impl Floor<'_> {
+    /// Works a queue until it is drained after a stop.
+    async fn work<H: Handler>(
+        &self,
+        queue: Queue,
+        handler: H,
+        finisher: Finisher,
+    ) -> Result<(), RunError> {
+        let paused = self.pauses.of(queue);
+        registry::run(
+            self.config,
+            self.pool,
+            queue,
+            handler,
+            finisher,
+            paused,
+            self.shutdown,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Broadcasts, where there is a chain; elsewhere other workers may.
+    async fn relay(
+        &self,
+        broadcaster: Option<Broadcaster>,
+        finisher: Finisher,
+    ) -> Result<(), RunError> {
+        match broadcaster {
+            Some(broadcaster) => {
+                self.work(Queue::Relay, Relay::new(broadcaster), finisher)
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
 }

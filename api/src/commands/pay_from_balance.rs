@@ -1,7 +1,7 @@
 //! Asks a worker to settle an invoice from a balance, and waits for the outcome.
 //!
-//! The payment itself runs in the worker: a caller that goes away changes nothing. A job that stays unanswered is
-//! sent again, so a flushed Redis or a dead worker costs the caller a second; at the deadline Postgres is asked.
+//! The payment itself runs in the worker: a caller that goes away changes nothing. When no reply comes, Postgres is
+//! asked.
 
 use std::time::Duration;
 
@@ -9,15 +9,12 @@ use shared::config::ApiConfig;
 use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::invoices::{InvoiceError, InvoiceStatus, find};
 use shared::ledger::{LedgerError, balance};
-use shared::queue::{EnqueueError, Envelope, EnvelopeError, PayJob, Producer, Sent};
+use shared::queue::{EnvelopeError, PayJob, Producer};
 use shared::settlement::PayOutcome;
 use sqlx::PgPool;
-use tokio::time::{Instant, timeout_at};
 
+use super::ask::{Answer, Ask, Patience};
 use crate::hub::Hub;
-
-/// How soon to try again when Redis did not take the job.
-const ENQUEUE_RETRY: Duration = Duration::from_millis(200);
 
 /// What the caller learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,24 +43,21 @@ pub enum PayError {
 
 /// The command with what it needs.
 pub struct PayFromBalance {
-    hub: Hub,
-    producer: Producer,
+    worker: Ask,
     pool: PgPool,
-    wait: Duration,
-    resend: Duration,
-    waiters_max: usize,
 }
 
 impl PayFromBalance {
     /// Enqueues through `producer`, awaits replies at `hub`.
     pub fn new(hub: Hub, producer: Producer, pool: PgPool, config: &ApiConfig) -> Self {
-        Self {
-            hub,
-            producer,
-            pool,
+        let patience = Patience {
             wait: Duration::from_millis(config.pay_wait_timeout_ms),
             resend: Duration::from_millis(config.pay_resend_ms),
             waiters_max: config.pay_waiters_max,
+        };
+        Self {
+            worker: Ask::new(hub, producer, patience),
+            pool,
         }
     }
 
@@ -74,58 +68,15 @@ impl PayFromBalance {
         user_id: UserId,
         trace: &TraceId,
     ) -> Result<PayAnswer, PayError> {
-        let deadline = Instant::now() + self.wait;
-        // Registered before the job exists, so that no reply can come too early.
-        let Some(mut waiter) = self.hub.wait(self.waiters_max) else {
-            return Ok(PayAnswer::QueueFull);
-        };
         let job = PayJob {
             invoice_id: invoice_id.clone(),
             user_id,
         };
-        let mut envelope = Envelope::new(
-            waiter.id,
-            self.hub.reply_channel().to_owned(),
-            trace.clone(),
-            None,
-            job,
-        );
-
-        let mut sent: Option<Sent> = None;
-        let mut may_be_sent = false;
-        while Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            envelope.ttl_ms = Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-            let payload = envelope.encode()?;
-            // Bounded: while Redis is away, enqueueing waits for the next connection.
-            let enqueueing = self
-                .producer
-                .enqueue_again(&payload, sent.as_ref(), self.resend);
-            let Ok(enqueued) = timeout_at(deadline, enqueueing).await else {
-                break;
-            };
-            let pause = match enqueued {
-                Ok(entry) => {
-                    sent = Some(entry);
-                    self.resend
-                }
-                Err(EnqueueError::Full) if sent.is_none() && !may_be_sent => {
-                    return Ok(PayAnswer::QueueFull);
-                }
-                Err(EnqueueError::Full) => self.resend,
-                Err(EnqueueError::Redis(error)) => {
-                    // Redis may have taken it all the same: from here on the outcome is open.
-                    tracing::warn!(%error, "the payment job is sent again");
-                    may_be_sent = true;
-                    ENQUEUE_RETRY
-                }
-            };
-            let until = deadline.min(Instant::now() + pause);
-            if let Ok(Ok(outcome)) = timeout_at(until, &mut waiter.outcome).await {
-                return Ok(PayAnswer::Decided(outcome));
-            }
+        match self.worker.ask(job, trace).await? {
+            Answer::Outcome(outcome) => Ok(PayAnswer::Decided(outcome)),
+            Answer::QueueFull => Ok(PayAnswer::QueueFull),
+            Answer::Silence => self.read(invoice_id, user_id).await,
         }
-        self.read(invoice_id, user_id).await
     }
 
     /// The truth at the deadline.

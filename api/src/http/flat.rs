@@ -64,6 +64,15 @@ impl FlatError {
         }
     }
 
+    /// The same answer without what follows the first colon of its `error`.
+    #[must_use]
+    pub fn without_detail(mut self) -> Self {
+        if let Some((error, _)) = self.error.split_once(':') {
+            self.error = error.to_owned().into();
+        }
+        self
+    }
+
     /// Ends the connection with this answer: what the client still sends will not be read.
     #[must_use]
     pub fn closing(mut self) -> Self {

@@ -2,3 +2,4 @@
 //! its handler here, and a line in `run.rs`.
 
 pub mod pay;
+pub mod relay;

@@ -5,6 +5,7 @@ mod audit;
 mod expiry;
 mod outbox;
 mod queues;
+mod relay;
 mod retention;
 
 use std::time::Duration;
@@ -16,6 +17,8 @@ use shared::queue::RedisLink;
 use shared::settlement::SettlementError;
 use shared::telemetry::{Shutdown, log_failure, supervised};
 use sqlx::PgPool;
+
+use crate::rails::solana::{Broadcaster, RelayError};
 
 /// The longest a round may take; an audit of a large ledger is the slowest.
 const ROUND_MAX: Duration = Duration::from_mins(11);
@@ -35,6 +38,9 @@ pub enum SweepError {
     /// Publishing events.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Broadcasting.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// No end in sight.
     #[error("the sweep took too long")]
     TookTooLong,
@@ -52,6 +58,8 @@ pub struct SweepContext {
     pub redis: RedisLink,
     /// Publishes what a sweep causes.
     pub publisher: Publisher,
+    /// Broadcasts transactions, if there are nodes.
+    pub broadcaster: Option<Broadcaster>,
     /// Ends the sweeps.
     pub shutdown: Shutdown,
     /// Intervals and limits.
@@ -88,6 +96,13 @@ pub fn start(context: &SweepContext) -> impl Future<Output = ()> + use<> {
         supervised("sweep", queues),
         supervised("sweep", retention),
     ];
+    if context.broadcaster.is_some() {
+        let interval_ms = context.config.chain.relay_resend_interval_ms;
+        let relay = every("relay", interval_ms, context, async |c| {
+            relay::sweep(c).await
+        });
+        tasks.push(supervised("sweep", relay));
+    }
     if sweep.sweep_audit_interval_ms > 0 {
         let audit = every("audit", sweep.sweep_audit_interval_ms, context, async |c| {
             audit::sweep(c).await

@@ -15,6 +15,7 @@ use super::invoice_view::InvoiceView;
 use crate::app::App;
 use crate::http::flat::FlatError;
 use crate::http::json::{JsonBody, Object};
+use crate::prices::PriceUnavailable;
 use crate::session::Session;
 
 const TTL_SECONDS_DEFAULT: i64 = 3600;
@@ -65,6 +66,7 @@ pub async fn create_invoice(
         ));
     }
     let new = check(&app, &session, body, request)?;
+    check_payable(&app, &new).await?;
     let created = create(&app.pool, new, app.config.billing.invoices_pending_max)
         .await
         .map_err(refusal)?;
@@ -92,7 +94,7 @@ async fn replayed(
     }
 }
 
-/// Shape and price, without looking at the database.
+/// Shape and price, without looking at the database or the chain.
 fn check(
     app: &App,
     session: &Session,
@@ -121,12 +123,7 @@ fn check(
         .filter(|_| (TTL_SECONDS_MIN..=TTL_SECONDS_MAX).contains(&ttl_seconds))
         .ok_or_else(|| FlatError::bad_request("bad ttl_seconds"))?;
 
-    let fx_micro_per_token = app.rails.fx_micro_per_token(rail);
-    let address = app.rails.deposit_address().to_owned();
-    // Every accepted amount must be payable: one that does not fit the token's integers is refused here.
-    app.rails
-        .target(rail, &address, "", amount_micro, fx_micro_per_token)
-        .ok_or_else(|| FlatError::bad_request("amount_too_large"))?;
+    let fx_micro_per_token = app.prices.fx_micro_per_token(rail).map_err(no_price)?;
     Ok(NewInvoice {
         user_id: session.user_id,
         amount_micro,
@@ -136,9 +133,32 @@ fn check(
         action,
         request,
         fx_micro_per_token,
-        address,
+        address: app.rails.deposit_address().to_owned(),
         ttl_seconds,
     })
+}
+
+/// Every accepted amount must be payable: it fits the token's integers, and the chain lets it in.
+async fn check_payable(app: &App, new: &NewInvoice) -> Result<(), FlatError> {
+    let due = app
+        .rails
+        .target(
+            new.rail,
+            &new.address,
+            "",
+            new.amount_micro,
+            new.fx_micro_per_token,
+        )
+        .ok_or_else(|| FlatError::bad_request("amount_too_large"))?;
+    let wallet = app.wallet.as_ref().filter(|_| new.rail == Rail::SolNative);
+    if let Some(wallet) = wallet {
+        let takes = wallet.takes(due.units).await;
+        // Whatever a node said, it may say something else in a moment.
+        if !takes.map_err(|error| FlatError::failure(&error, true))? {
+            return Err(FlatError::bad_request("amount_too_small"));
+        }
+    }
+    Ok(())
 }
 
 /// Written into every hash, so that a later form can be told apart.
@@ -180,6 +200,10 @@ fn check_text(text: &str, chars_max: usize, error: &'static str) -> Result<(), F
     } else {
         Ok(())
     }
+}
+
+fn no_price(error: PriceUnavailable) -> FlatError {
+    FlatError::busy("fx_unavailable").retry_after(error.retry_after_seconds)
 }
 
 fn refusal(error: CreateError) -> FlatError {

@@ -2,10 +2,12 @@
 
 mod auth;
 mod balance_events;
+mod build_inapp_tx;
 mod cancel_invoice;
 mod create_invoice;
 mod get_balance;
 mod get_invoice;
+mod inapp;
 mod invoice_events;
 pub mod invoice_view;
 mod list_entries;
@@ -14,6 +16,7 @@ mod list_rails;
 mod path;
 mod pay_from_balance;
 mod query;
+mod submit_inapp_tx;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -56,7 +59,29 @@ pub fn routes(app: &App) -> Router<App> {
     let open = Router::new()
         .route("/v1/billing/rails", get(list_rails::list_rails))
         .method_not_allowed_fallback(wrong_method);
-    authenticated.merge(open)
+    authenticated.merge(inapp_routes(app)).merge(open)
+}
+
+/// In-app payments. Where they are not configured nobody is asked to sign in first (contract §4.7).
+fn inapp_routes(app: &App) -> Router<App> {
+    let signed_in = || from_fn_with_state(app.clone(), auth::authenticate);
+    let build = Router::new()
+        .route(
+            "/v1/billing/invoices/{id}/inapp/build",
+            post(build_inapp_tx::build_inapp_tx),
+        )
+        .route_layer(signed_in())
+        .route_layer(from_fn_with_state(app.clone(), inapp::can_build));
+    let submit = Router::new()
+        .route(
+            "/v1/billing/invoices/{id}/inapp/submit",
+            post(submit_inapp_tx::submit_inapp_tx),
+        )
+        .route_layer(signed_in())
+        .route_layer(from_fn_with_state(app.clone(), inapp::can_submit));
+    build
+        .merge(submit)
+        .method_not_allowed_fallback(wrong_method)
 }
 
 /// Pages of the configured origins may call with cookies.

@@ -13,6 +13,7 @@ mod parked_jobs;
 mod path;
 mod pause_queue;
 mod revoke_sessions;
+mod unattributed;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -54,6 +55,15 @@ pub fn routes(app: &App) -> Router<App> {
         .route(
             "/ops/v1/parked/{id}/discard",
             post(parked_jobs::discard_parked),
+        )
+        .route("/ops/v1/unattributed", get(unattributed::list_unattributed))
+        .route(
+            "/ops/v1/unattributed/{id}/attribute",
+            post(unattributed::attribute),
+        )
+        .route(
+            "/ops/v1/unattributed/{id}/dismiss",
+            post(unattributed::dismiss),
         )
         .route_layer(from_fn_with_state(app.clone(), auth::authorize))
         .method_not_allowed_fallback(wrong_method)

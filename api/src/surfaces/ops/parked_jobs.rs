@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 use shared::ids::TraceId;
-use shared::queue::{EnqueueError, ParkedJob, parked, resolve, take_parked, with_ttl};
+use shared::queue::{EnqueueError, ParkedJob, Queue, parked, resolve, take_parked, with_ttl};
 
 use super::action::{Action, record};
 use crate::app::App;
@@ -66,7 +66,10 @@ async fn settle(
         .ok_or_else(not_found)?;
     if resolution == "retried" {
         // Nobody waits for it: it may be as late as the operator is. Enqueued before the commit: a crash in between retries it twice, which handlers bear; never not at all.
-        app.producer
+        let queue =
+            Queue::parse(&job.queue).ok_or_else(|| FlatError::conflict("queue not found"))?;
+        app.producers
+            .of(queue)
             .enqueue(&with_ttl(&job.payload, None))
             .await
             .map_err(|error| match error {

@@ -1,0 +1,102 @@
+//! Which account an invoice is to be paid to. Known accounts are the watcher's; one that it has not registered yet is
+//! asked of the chain.
+
+use std::sync::{Mutex, PoisonError};
+
+use shared::chain::{
+    DepositAccount, DepositError, Due, Nodes, deposit_accounts, known_deposit_accounts,
+};
+use shared::config::BillingConfig;
+use shared::invoices::{Invoice, Rail, RailRegistry};
+use solana_pubkey::Pubkey;
+use sqlx::PgPool;
+
+/// Why it is not known what an invoice asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum DueError {
+    /// Neither the database nor the chain said.
+    #[error(transparent)]
+    Deposit(#[from] DepositError),
+    /// The invoice names an account that is not ours any more, or no key at all.
+    #[error("the invoice cannot be paid in this deployment")]
+    Unpayable,
+}
+
+/// Accounts by rail, wallet and mint. They never change once known.
+pub struct Deposits {
+    pool: PgPool,
+    config: BillingConfig,
+    known: Mutex<Vec<DepositAccount>>,
+}
+
+impl Deposits {
+    /// Knows nothing yet.
+    pub fn new(pool: PgPool, config: &BillingConfig) -> Self {
+        Self {
+            pool,
+            config: config.clone(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// What an invoice asks for on chain.
+    pub async fn due(
+        &self,
+        nodes: &Nodes,
+        rails: &RailRegistry,
+        invoice: &Invoice,
+    ) -> Result<Due, DueError> {
+        let target = rails.target(
+            invoice.rail,
+            &invoice.address,
+            &invoice.reference_pubkey,
+            invoice.amount_micro,
+            invoice.fx_micro_per_token,
+        );
+        let target = target.ok_or(DueError::Unpayable)?;
+        let key = |text: &str| text.parse::<Pubkey>().map_err(|_| DueError::Unpayable);
+        let recipient = key(&invoice.address)?;
+        let mint = target.mint.as_deref().map(key).transpose()?;
+        Ok(Due {
+            account: self.account(nodes, invoice.rail, recipient, mint).await?,
+            units: target.units,
+            reference: key(&invoice.reference_pubkey)?,
+        })
+    }
+
+    async fn account(
+        &self,
+        nodes: &Nodes,
+        rail: Rail,
+        recipient: Pubkey,
+        mint: Option<Pubkey>,
+    ) -> Result<DepositAccount, DueError> {
+        let Some(mint) = mint else {
+            return Ok(DepositAccount {
+                account: recipient,
+                rail,
+                recipient,
+                token: None,
+            });
+        };
+        let fits = |account: &&DepositAccount| {
+            account.rail == rail
+                && account.recipient == recipient
+                && account.token.is_some_and(|(known, _)| known == mint)
+        };
+        if let Some(known) = self.remembered().iter().find(fits) {
+            return Ok(known.clone());
+        }
+        let mut found = known_deposit_accounts(&self.pool).await?;
+        if !found.iter().any(|account| fits(&account)) {
+            found.extend(deposit_accounts(&self.config, nodes).await?);
+        }
+        let ours = found.iter().find(fits).cloned();
+        *self.remembered() = found;
+        ours.ok_or(DueError::Unpayable)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Vec<DepositAccount>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

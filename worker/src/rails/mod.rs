@@ -1,0 +1,3 @@
+//! What the worker does on the chains that invoices are paid on.
+
+pub mod solana;
