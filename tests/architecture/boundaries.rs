@@ -7,7 +7,7 @@ const SETTLED: [&str; 4] = ["transfers", "balances", "outbox", "subscriptions"];
 
 #[test]
 fn money_moves_in_the_settlement_functions_only() {
-    for source in rust_files(&["api/src", "worker/src", "shared/src"]) {
+    for source in rust_files(&["api/src", "worker/src", "watcher/src", "shared/src"]) {
         let text = source.text.to_lowercase();
         for table in SETTLED {
             for write in ["insert into", "update", "delete from"] {
@@ -38,7 +38,7 @@ fn surfaces_reach_the_queue_through_commands() {
 
 #[test]
 fn apalis_stays_behind_the_registry() {
-    for source in rust_files(&["api/src", "worker/src", "shared/src"]) {
+    for source in rust_files(&["api/src", "worker/src", "watcher/src", "shared/src"]) {
         let inside = source.path == "worker/src/registry.rs";
         assert!(
             inside || !source.text.contains("use apalis"),
@@ -54,6 +54,7 @@ fn money_has_no_floats() {
         "shared/src/settlement",
         "shared/src/ledger",
         "shared/src/invoices",
+        "shared/src/chain",
     ]) {
         let floats = source
             .text

@@ -11,27 +11,32 @@ fn readme() -> String {
 }
 
 #[test]
-fn every_setting_is_in_the_readme_with_its_default() {
+fn every_setting_is_in_the_readme_with_its_default_and_meaning() {
     let readme = readme();
-    for line in DEFAULTS.lines().filter(|line| !line.starts_with('#')) {
-        let Some((name, default)) = line.split_once(" = ") else {
+    let mut meaning = "";
+    for line in DEFAULTS.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            meaning = comment;
+        }
+        let Some((name, default)) = line.split_once(" = ").filter(|_| !line.starts_with('#'))
+        else {
             continue;
         };
         let variable = match name {
-            "database_url" | "redis_url" => name.to_uppercase(),
+            "database_url" | "redis_url" | "solana_rpc_url" | "solana_ws_url" => {
+                name.to_uppercase()
+            }
             _ => format!("QUITTANCE_{}", name.to_uppercase()),
         };
-        let default = default.trim_matches('"');
-        let row = readme
-            .lines()
-            .find(|row| row.starts_with(&format!("| `{variable}` |")));
-        let row = row.unwrap_or_else(|| panic!("{variable} is not in the README"));
-        let shown = if default.is_empty() {
-            "| |".to_owned()
-        } else {
-            format!("| `{default}` |")
+        let shown = match default.trim_matches('"') {
+            "" => String::new(),
+            default => format!("`{default}` "),
         };
-        assert!(row.contains(&shown), "{row} should show {default:?}");
+        let row = format!("| `{variable}` | {shown}| {meaning} |");
+        assert!(
+            readme.lines().any(|line| line == row),
+            "the README lacks: {row}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::sources::{root, rust_files};
 
-const ALL: [&str; 4] = ["api", "worker", "shared", "tests"];
+const ALL: [&str; 5] = ["api", "worker", "watcher", "shared", "tests"];
 const TOP_LEVEL: [&str; 16] = [
     "Cargo.lock",
     "Cargo.toml",
@@ -24,7 +24,8 @@ const TOP_LEVEL: [&str; 16] = [
     "watcher",
     "worker",
 ];
-const SHARED_MODULES: [&str; 10] = [
+const SHARED_MODULES: [&str; 11] = [
+    "chain",
     "config",
     "db",
     "events",

@@ -2,6 +2,7 @@
 
 mod demonstration;
 mod dev_folder;
+mod faucet;
 mod interrupts;
 mod local;
 mod screen;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use self::dev_folder::DevFolderError;
 use self::screen::{complain, say};
 use crate::account::AccountError;
+use crate::chain::ChainError;
 use crate::checkout::CheckoutError;
 use crate::client::ClientError;
 use crate::data_folder::DataFolderError;
@@ -26,10 +28,13 @@ const HELP: &str = "\
 stack up                    start Quittance here and stay until Ctrl-C; data is kept in .dev/data
                             (QUITTANCE_PORT: the api's port, default 8080;
                             other QUITTANCE_ settings are passed on)
-stack test -- COMMAND       run COMMAND with a temporary Postgres and Redis for tests
+stack test -- COMMAND       run COMMAND with a temporary Postgres, Redis and chain for tests
 stack database -- COMMAND   run COMMAND with DATABASE_URL of a temporary database that has
                             the schema of the files in migrations/
 stack help                  print this
+
+With SOLANA_RPC_URL (and SOLANA_WS_URL) of a validator, `up` and `test` use that one instead of a
+local chain.
 ";
 
 /// What a shell expects of a program that Ctrl-C ended.
@@ -112,6 +117,12 @@ pub enum CommandError {
     /// A call.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The faucet.
+    #[error("cannot start the faucet: {0}")]
+    Faucet(io::Error),
 }
 
 /// Runs the command that the arguments name.

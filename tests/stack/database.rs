@@ -14,14 +14,17 @@ use crate::secret::derived_token;
 pub const TEMPLATE: &str = "quittance_template";
 /// The group role that the schema grants to, and the login role that a process uses, one pair per
 /// process.
-const ROLES: [(&str, &str); 2] = [
+const ROLES: [(&str, &str); 3] = [
     ("quittance_api", API_LOGIN),
     ("quittance_worker", WORKER_LOGIN),
+    ("quittance_watcher", WATCHER_LOGIN),
 ];
 /// The login role of api processes.
 pub const API_LOGIN: &str = "quittance_api_login";
 /// The login role of worker processes.
 pub const WORKER_LOGIN: &str = "quittance_worker_login";
+/// The login role of watcher processes.
+pub const WATCHER_LOGIN: &str = "quittance_watcher_login";
 /// Any number will do, as long as all test processes use the same: the bytes of "qtc-tmpl".
 const TEMPLATE_LOCK: i64 = 0x7174_632d_746d_706c;
 const POOL_SIZE: u32 = 5;

@@ -7,6 +7,8 @@ use ::redis::aio::MultiplexedConnection;
 use sqlx::PgPool;
 
 pub use self::builder::{Builder, POSTGRES_URL, REDIS_URL};
+pub use crate::chain::TEST_CHAIN;
+use crate::chain::{Chain, ChainError};
 use crate::client::ClientError;
 use crate::client::console::Console;
 use crate::client::operator::Operator;
@@ -22,14 +24,14 @@ use crate::settings::{ANY_PORT, Settings};
 pub enum DeploymentError {
     /// The test was started without the servers of a test run.
     #[error(
-        "{0} is not set: tests share one private Postgres and Redis; run `make test`, or for some \
+        "{0} is not set: tests share one private Postgres, Redis and chain; run `make test`, or for some \
          tests only `target/debug/stack test -- cargo test --test NAME`"
     )]
     NoTestRun(&'static str),
     /// The deployment has no process of this number.
     #[error("the deployment has no {kind} number {index} (it has {count}, counted from 0)")]
     NoSuchService {
-        /// `api` or `worker`.
+        /// `api`, `worker` or `watcher`.
         kind: &'static str,
         /// The number asked for.
         index: usize,
@@ -63,6 +65,9 @@ pub enum DeploymentError {
     /// A call.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
 }
 
 /// A running Quittance. `finish` it at the end of a test; dropping it kills its processes and
@@ -70,6 +75,7 @@ pub enum DeploymentError {
 pub struct Deployment {
     apis: Vec<Service>,
     workers: Vec<Service>,
+    watchers: Vec<Service>,
     pool: PgPool,
     server: DatabaseServer,
     database: String,
@@ -78,6 +84,7 @@ pub struct Deployment {
     /// The private servers, if it has its own. Declared last: they end after the processes.
     redis: Option<Redis>,
     postgres: Option<Postgres>,
+    chain: Option<Chain>,
 }
 
 impl Deployment {
@@ -106,6 +113,15 @@ impl Deployment {
         numbered("worker", &self.workers, index)
     }
 
+    /// The watcher process of this number, counted from 0 in the order of their start.
+    ///
+    /// # Panics
+    /// When there is none: a mistake of the test.
+    #[must_use]
+    pub fn watcher(&self, index: usize) -> &Service {
+        numbered("watcher", &self.watchers, index)
+    }
+
     /// All api processes, also those that were killed.
     #[must_use]
     pub fn apis(&self) -> &[Service] {
@@ -116,6 +132,12 @@ impl Deployment {
     #[must_use]
     pub fn workers(&self) -> &[Service] {
         &self.workers
+    }
+
+    /// All watcher processes, also those that were killed.
+    #[must_use]
+    pub fn watchers(&self) -> &[Service] {
+        &self.watchers
     }
 
     /// Starts one more api process and waits until it listens; returns its number.
@@ -130,6 +152,21 @@ impl Deployment {
         self.workers
             .push(Service::start_worker(&self.settings, None).await?);
         Ok(self.workers.len() - 1)
+    }
+
+    /// Starts one more watcher process and waits until it listens; returns its number.
+    pub async fn start_watcher(&mut self) -> Result<usize, DeploymentError> {
+        self.watchers
+            .push(Service::start_watcher(&self.settings, None).await?);
+        Ok(self.watchers.len() - 1)
+    }
+
+    /// Kills a watcher at once (SIGKILL). It keeps its number.
+    ///
+    /// # Panics
+    /// When there is none of this number: a mistake of the test.
+    pub async fn kill_watcher(&self, index: usize) {
+        self.watcher(index).kill().await;
     }
 
     /// Kills a worker at once (SIGKILL). It keeps its number.
@@ -176,6 +213,22 @@ impl Deployment {
     #[must_use]
     pub fn private_redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
+    }
+
+    /// The chain that the deployment is paid on, with a treasury of the deployment's own.
+    ///
+    /// # Panics
+    /// When the deployment was built without one: a mistake of the test.
+    #[must_use]
+    #[expect(
+        clippy::panic,
+        reason = "only tests call this, and it is a mistake of the test"
+    )]
+    pub fn chain(&self) -> &Chain {
+        let Some(chain) = &self.chain else {
+            panic!("the deployment has no chain; build it with .chain() or .private_chain()");
+        };
+        chain
     }
 
     /// An operator, calling the first api process.

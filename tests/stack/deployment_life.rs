@@ -226,3 +226,29 @@ async fn an_open_stream_does_not_hold_up_the_end() {
     deployment.finish().await.expect("clean");
     assert!(stream.next(LIMIT).await.expect("closed, not cut").is_none());
 }
+
+#[tokio::test]
+async fn a_deployment_with_a_chain_has_its_own_treasury_and_a_watcher() {
+    let start = || Deployment::builder().chain().start();
+    let (mut one, other) = futures::try_join!(start(), start()).expect("both start");
+    let treasury = one.chain().deposit_address();
+    assert_ne!(treasury, other.chain().deposit_address());
+    assert_eq!(one.settings().deposit_address, treasury.to_string());
+    assert_eq!((one.watchers().len(), one.apis().len()), (1, 1));
+    one.kill_watcher(0).await;
+    assert_eq!(one.start_watcher().await.expect("one more"), 1);
+    one.watcher(1).wait_until_ready().await.expect("ready");
+    let last = pid(one.watcher(1));
+    futures::try_join!(one.finish(), other.finish()).expect("clean");
+    assert!(!is_alive(last));
+}
+
+#[tokio::test]
+async fn a_private_chain_can_end_without_harm() {
+    let start = Deployment::builder().apis(0).watchers(0).private_chain();
+    let deployment = start.start().await.expect("it starts");
+    let server = deployment.chain().server().expect("its own");
+    server.kill().await.expect("it runs");
+    server.start_again().await.expect("back");
+    deployment.finish().await.expect("clean");
+}

@@ -1,10 +1,13 @@
-//! The local stack: a private Postgres, a private Redis and Quittance's own processes.
+//! The local stack: a private Postgres, a private Redis, a chain and Quittance's own processes.
 //!
 //! Two things stand on it: the program `stack` (the README's first command), and the test suites,
 //! whose entrance is [`Deployment`]. Every child process started here ends with the process that
 //! started it, even when that one is killed.
 
 pub mod account;
+pub mod chain;
+#[cfg(test)]
+mod chain_life;
 pub mod checkout;
 pub mod client;
 pub mod commands;
@@ -27,6 +30,7 @@ pub mod settings;
 mod spawner;
 pub mod temporary_folder;
 
+pub use chain::{Chain, ChainError, Wallet};
 pub use client::answer::Answer;
 pub use client::console::Console;
 pub use client::frames::{Frame, Frames};

@@ -43,9 +43,13 @@ check_rust() {
     fi
 }
 
+# The system's bare perl comes without the modules that building OpenSSL asks for.
+has_whole_perl() { perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1; }
+
 # Each line: package, and why it is needed.
 missing() {
     has cc || echo "build-essential: a C compiler and linker, for building"
+    has_whole_perl || echo "perl: builds the OpenSSL inside the local chain"
     has make || echo "make: runs the recipes of the Makefile"
     has setpriv || echo "util-linux: setpriv, which ties the servers' life to ours"
     (($(postgres_major) >= POSTGRES_OLDEST)) || echo "postgresql: the database server, $POSTGRES_OLDEST or newer"

@@ -7,10 +7,16 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+/// A random secret.
+#[must_use]
+pub fn random_bytes() -> [u8; 32] {
+    rand::random()
+}
+
 /// A random secret of 64 hexadecimal digits.
 #[must_use]
 pub fn random_token() -> String {
-    hex::encode(rand::random::<[u8; 32]>())
+    hex::encode(random_bytes())
 }
 
 /// A random lower-case name with the given start, fit for a database or a key prefix.
@@ -22,14 +28,20 @@ pub fn random_name(start: &str) -> String {
 /// A random address as Solana writes them.
 #[must_use]
 pub fn random_deposit_address() -> String {
-    bs58::encode(rand::random::<[u8; 32]>()).into_string()
+    bs58::encode(random_bytes()).into_string()
 }
 
 /// A secret that follows from another one, for a named purpose: whoever knows the first need not be
 /// told the second.
 #[must_use]
 pub fn derived_token(secret: &str, purpose: &str) -> String {
-    hex::encode(Sha256::digest(format!("{purpose}\n{secret}")))
+    hex::encode(derived_bytes(secret, purpose))
+}
+
+/// As [`derived_token`], before it is written down.
+#[must_use]
+pub fn derived_bytes(secret: &str, purpose: &str) -> [u8; 32] {
+    Sha256::digest(format!("{purpose}\n{secret}")).into()
 }
 
 /// Writes a file that only its owner may read, in place of one that may be there. Readers never see

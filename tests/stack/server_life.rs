@@ -12,6 +12,8 @@ use nix::unistd::Pid;
 use sqlx::{Connection, PgConnection};
 
 use crate::account::Account;
+use crate::chain::ChainServer;
+use crate::chain::server::SLOT;
 use crate::offspring::{all_gone, children_of, is_alive};
 use crate::postgres::{Postgres, PostgresError};
 use crate::redis::{Redis, RedisError};
@@ -189,6 +191,8 @@ async fn hold_servers() {
         println!("pid {pid}");
     }
     println!("pid {}", redis.process().expect("it runs").pid());
+    let chain = ChainServer::start(SLOT, None).await.expect("it starts");
+    println!("pid {}", chain.process().expect("it runs").pid());
     println!("held");
     tokio::time::sleep(Duration::from_mins(5)).await;
 }

@@ -1,4 +1,4 @@
-//! One running process of Quittance: an api or a worker.
+//! One running process of Quittance: an api, a worker or a watcher.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +18,8 @@ use crate::settings::{ANY_PORT, Settings};
 pub const API: &str = "quittance-api";
 /// The program of the job process.
 pub const WORKER: &str = "quittance-worker";
+/// The program of the process that follows the chain.
+pub const WATCHER: &str = "quittance-watcher";
 
 const LISTENING_LIMIT: Duration = Duration::from_mins(1);
 const READY_LIMIT: Duration = Duration::from_mins(1);
@@ -54,7 +56,7 @@ pub enum ServiceError {
     },
 }
 
-/// A running api or worker. Dropping it kills it.
+/// A running api, worker or watcher. Dropping it kills it.
 pub struct Service {
     process: Process,
     url: String,
@@ -78,6 +80,14 @@ impl Service {
         log: Option<&Path>,
     ) -> Result<Self, ServiceError> {
         Self::start(WORKER, &settings.for_worker(ANY_PORT), log).await
+    }
+
+    /// Starts a watcher process and waits until it listens.
+    pub async fn start_watcher(
+        settings: &Settings,
+        log: Option<&Path>,
+    ) -> Result<Self, ServiceError> {
+        Self::start(WATCHER, &settings.for_watcher(ANY_PORT), log).await
     }
 
     /// Starts one of Quittance's programs with exactly this environment and waits until it listens.

@@ -3,11 +3,52 @@
 use std::collections::BTreeMap;
 use std::env;
 
+use crate::chain::{Chain, RPC_URL, WS_URL};
+
 /// A loopback address on which a service chooses a free port itself.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A made-up price of one SOL, so that the rail `sol-native` is offered.
 const SOL_PRICE_MICRO: &str = "150000000";
+
+/// What processes must know of a chain.
+#[derive(Debug, Clone)]
+pub struct ChainSettings {
+    /// Where JSON-RPC is.
+    pub rpc_url: String,
+    /// Where subscriptions are.
+    pub ws_url: String,
+    /// The mint of USDC.
+    pub usdc_mint: String,
+    /// The mint of USDT.
+    pub usdt_mint: String,
+    /// The key that all payments of the deployment name.
+    pub beacon_key: String,
+}
+
+impl ChainSettings {
+    /// The settings of processes that are paid on this chain.
+    #[must_use]
+    pub fn of(chain: &Chain, beacon_key: String) -> Self {
+        Self {
+            rpc_url: chain.rpc_url().to_owned(),
+            ws_url: chain.ws_url().to_owned(),
+            usdc_mint: chain.usdc_mint().to_string(),
+            usdt_mint: chain.usdt_mint().to_string(),
+            beacon_key,
+        }
+    }
+
+    fn variables(&self) -> [(&'static str, &str); 5] {
+        [
+            (RPC_URL, &self.rpc_url),
+            (WS_URL, &self.ws_url),
+            ("QUITTANCE_USDC_MINT", &self.usdc_mint),
+            ("QUITTANCE_USDT_MINT", &self.usdt_mint),
+            ("QUITTANCE_SOLANA_BEACON_KEY", &self.beacon_key),
+        ]
+    }
+}
 
 /// What a deployment's processes share.
 #[derive(Debug, Clone)]
@@ -18,6 +59,8 @@ pub struct Settings {
     pub api_url: String,
     /// Where worker processes find the database.
     pub worker_url: String,
+    /// Where watcher processes find the database.
+    pub watcher_url: String,
     /// Where Redis is.
     pub redis_url: String,
     /// The start of all Redis keys and channels, so that deployments can share one Redis.
@@ -26,6 +69,8 @@ pub struct Settings {
     pub operator_token: String,
     /// Where on-chain payments go.
     pub deposit_address: String,
+    /// The chain to pay on; none when nothing is to be paid there.
+    pub chain: Option<ChainSettings>,
     /// Further settings, which win over all others.
     pub extra: BTreeMap<String, String>,
 }
@@ -41,6 +86,12 @@ impl Settings {
     #[must_use]
     pub fn for_worker(&self, listen: &str) -> BTreeMap<String, String> {
         self.environment(&self.worker_url, "QUITTANCE_WORKER_LISTEN", listen)
+    }
+
+    /// The environment of a watcher process.
+    #[must_use]
+    pub fn for_watcher(&self, listen: &str) -> BTreeMap<String, String> {
+        self.environment(&self.watcher_url, "QUITTANCE_WATCHER_LISTEN", listen)
     }
 
     /// The environment of a command that changes the schema.
@@ -69,6 +120,8 @@ impl Settings {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
+        let of_chain = self.chain.iter().flat_map(ChainSettings::variables);
+        environment.extend(of_chain.map(|(key, value)| (key.to_owned(), value.to_owned())));
         for inherited in ["PATH", "HOME"] {
             environment.extend(
                 env::var(inherited)
@@ -88,14 +141,16 @@ mod tests {
     #[test]
     fn each_process_gets_its_own_role_and_extras_win() {
         let text = str::to_owned;
-        let settings = Settings {
+        let mut settings = Settings {
             owner_url: text("owner"),
             api_url: text("api"),
             worker_url: text("worker"),
+            watcher_url: text("watcher"),
             redis_url: text("redis"),
             redis_prefix: text("prefix"),
             operator_token: text("token"),
             deposit_address: text("address"),
+            chain: None,
             extra: BTreeMap::from([(text("QUITTANCE_REDIS_PREFIX"), text("other"))]),
         };
         let api = settings.for_api(ANY_PORT);
@@ -103,6 +158,19 @@ mod tests {
         assert_eq!(api["QUITTANCE_REDIS_PREFIX"], "other");
         assert!(!api.contains_key("QUITTANCE_WORKER_LISTEN"));
         assert_eq!(settings.for_worker(ANY_PORT)["DATABASE_URL"], "worker");
+        assert_eq!(settings.for_watcher(ANY_PORT)["DATABASE_URL"], "watcher");
         assert_eq!(settings.for_owner()["DATABASE_URL"], "owner");
+        assert!(!api.contains_key("SOLANA_RPC_URL"));
+
+        settings.chain = Some(ChainSettings {
+            rpc_url: text("node"),
+            ws_url: text("socket"),
+            usdc_mint: text("usdc"),
+            usdt_mint: text("usdt"),
+            beacon_key: text("beacon"),
+        });
+        let api = settings.for_api(ANY_PORT);
+        assert_eq!(api["SOLANA_RPC_URL"], "node");
+        assert_eq!(api["QUITTANCE_USDT_MINT"], "usdt");
     }
 }

@@ -66,11 +66,11 @@ async fn prove(
             )
             .await?;
     }
-    pay_one(&console).await?;
+    pay_from_balance(&console).await?;
     Ok(console)
 }
 
-async fn pay_one(console: &Console) -> Result<(), CommandError> {
+async fn pay_from_balance(console: &Console) -> Result<(), CommandError> {
     say("\nProof: one invoice, paid from the prepaid balance, seen live");
     let body = subscription_invoice("starter", 1);
     say(&format!("  > POST /v1/billing/invoices\n    {body}"));
@@ -147,7 +147,9 @@ impl Watched {
 
 /// Tells where everything is and how to do the same by hand.
 pub(super) fn explain(local: &Local, console: &Console) -> Result<(), CommandError> {
-    let (api, worker, database) = (local.api.url(), local.worker.url(), &local.database_url);
+    let (api, worker, watcher) = (local.api.url(), local.worker.url(), local.watcher.url());
+    let (chain, database) = (local.chain.rpc_url(), &local.database_url);
+    let (faucet, usdc) = (local.faucet.url(), local.chain.usdc_mint());
     let session = local
         .dev
         .write_session(&console.tokens().session, &console.tokens().csrf)?;
@@ -160,8 +162,11 @@ Quittance is up
   API        {api}
              {api}/healthz  {api}/readyz  {api}/metrics
   worker     {worker}/healthz  {worker}/readyz  {worker}/metrics
+  watcher    {watcher}/healthz  {watcher}/readyz  {watcher}/metrics
   database   {database}
-  scripts    set -a; . .dev/env; set +a     (the URLs and the operator token)
+  chain      {chain}  (USDC here is {usdc})
+  faucet     curl -d '{{\"address\":\"…\",\"lamports\":1000000000,\"usdc\":5000000}}' {faucet}/faucet
+  scripts    set -a; . .dev/env; set +a     (the URLs, the mints and the operator token)
   logs       .dev/log/*.log
 
 Try it in another terminal, as the demo user: create an invoice, then pay it

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::Account;
-use crate::secret::{random_deposit_address, random_token, write_private};
+use crate::secret::{random_token, write_private};
 
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +34,40 @@ pub enum DevFolderError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) operator_token: String,
-    pub(super) deposit_address: String,
     pub(super) demo_user: Option<Uuid>,
+    /// The keys on the chain follow from it.
+    #[serde(default = "random_token")]
+    pub(super) chain_seed: String,
+    /// Where JSON-RPC of the local chain was at the last start; none when it was a validator.
+    #[serde(default)]
+    pub(super) own_chain: Option<String>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
             operator_token: random_token(),
-            deposit_address: random_deposit_address(),
             demo_user: None,
+            chain_seed: random_token(),
+            own_chain: None,
         }
+    }
+}
+
+/// The local chain that `stack up` last had in this checkout: no validator to run tests on.
+pub(super) fn own_chain(checkout: &Path) -> Option<String> {
+    State::read(&folder_of(checkout)).own_chain
+}
+
+fn folder_of(checkout: &Path) -> PathBuf {
+    checkout.join(".dev")
+}
+
+impl State {
+    /// What was kept in the folder; something new when nothing readable was.
+    fn read(folder: &Path) -> Self {
+        let kept = fs::read_to_string(folder.join("state.json")).unwrap_or_default();
+        serde_json::from_str(&kept).unwrap_or_default()
     }
 }
 
@@ -58,7 +81,7 @@ pub(super) struct DevFolder {
 impl DevFolder {
     /// Makes the folder if need be and takes it, unless another `stack up` has it.
     pub(super) fn take(checkout: &Path, account: &Account) -> Result<Self, DevFolderError> {
-        let path = checkout.join(".dev");
+        let path = folder_of(checkout);
         // The servers' own user must get through to the data, but sees no names on the way.
         make_folder(
             &path,
@@ -94,8 +117,7 @@ impl DevFolder {
 
     /// What was kept; something new when nothing readable was.
     pub(super) fn state(&self) -> State {
-        let kept = fs::read_to_string(self.path.join("state.json")).unwrap_or_default();
-        serde_json::from_str(&kept).unwrap_or_default()
+        State::read(&self.path)
     }
 
     /// Keeps it.

@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use super::CommandError;
 use super::dev_folder::{DevFolder, State};
+use super::faucet::Faucet;
 use super::screen::say;
 use crate::account::Account;
+use crate::chain::{Chain, ChainServer, Location};
 use crate::checkout;
 use crate::data_folder::{self, SHELTER};
-use crate::database::{API_LOGIN, DatabaseServer, WORKER_LOGIN};
+use crate::database::{API_LOGIN, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
 use crate::postgres::Postgres;
 use crate::process::{Process, QUOTED_LINES};
 use crate::redis::Redis;
+use crate::secret::derived_bytes;
 use crate::service::{Service, run_worker_command};
-use crate::settings::Settings;
+use crate::settings::{ChainSettings, Settings};
 
 const DATABASE: &str = "quittance";
 const CONNECTIONS: u16 = 300;
@@ -27,9 +30,10 @@ const PORT_VARIABLE: &str = "QUITTANCE_PORT";
 const DEATH_POLL: Duration = Duration::from_millis(200);
 /// Settings that follow from the stack itself; a shell that has read `.dev/env` may hold stale
 /// ones.
-const OURS: [&str; 4] = [
+const OURS: [&str; 5] = [
     "QUITTANCE_API_LISTEN",
     "QUITTANCE_WORKER_LISTEN",
+    "QUITTANCE_WATCHER_LISTEN",
     "QUITTANCE_OPERATOR_TOKEN",
     "QUITTANCE_REDIS_PREFIX",
 ];
@@ -38,6 +42,9 @@ const OURS: [&str; 4] = [
 pub(super) struct Local {
     pub(super) api: Service,
     pub(super) worker: Service,
+    pub(super) watcher: Service,
+    pub(super) chain: Chain,
+    pub(super) faucet: Faucet,
     pub(super) database_url: String,
     pub(super) state: State,
     pub(super) dev: DevFolder,
@@ -52,48 +59,66 @@ impl Local {
         let account = Account::for_servers()?;
         let dev = DevFolder::take(&checkout, &account)?;
         let port = api_port()?;
-        let state = dev.state();
+        let mut state = dev.state();
+        let location = Location::from_environment(state.own_chain.as_deref())?;
         dev.keep(&state)?;
         let data = data_folder::place(dev.path(), &account, Path::new(SHELTER))?;
         say(&format!("data         {}", data.display()));
 
-        let log = dev.log("postgres");
-        let postgres =
-            Postgres::start(&data.join("postgres"), &account, CONNECTIONS, Some(&log)).await?;
-        say(&format!("PostgreSQL   127.0.0.1:{}", postgres.port()));
-        let redis = Redis::start(&data.join("redis"), &account, Some(&dev.log("redis"))).await?;
-        say(&format!("Redis        127.0.0.1:{}", redis.port()));
-
+        let (postgres, redis, chain) = servers(&dev, &account, &data, &location, &state).await?;
+        state.own_chain = chain.server().map(ChainServer::rpc_url);
+        dev.keep(&state)?;
         let server = DatabaseServer::new(&postgres.url_superuser("postgres"))?;
-        let settings = settings(&server, &redis, &state)?;
+        let settings = settings(&server, &redis, &chain, &state)?;
         server.create_if_missing(DATABASE).await?;
         run_worker_command("migrate", &settings.for_owner()).await?;
         server.create_logins().await?;
         say("schema       up to date");
 
-        let worker = Service::start_worker(&settings, Some(&dev.log("worker"))).await?;
+        let faucet = Faucet::start(chain.clone())
+            .await
+            .map_err(CommandError::Faucet)?;
         let listen = format!("127.0.0.1:{port}");
-        let api = Service::start_api(&settings, &listen, Some(&dev.log("api"))).await?;
-        worker.wait_until_ready().await?;
-        api.wait_until_ready().await?;
-        say(&format!("api          {}", api.url()));
-        say(&format!("worker       {}", worker.url()));
-        let database_url = settings.owner_url;
-        dev.write_environment(&[
-            ("QUITTANCE_URL", api.url()),
-            ("QUITTANCE_OPERATOR_TOKEN", &state.operator_token),
-            ("DATABASE_URL", &database_url),
-            ("REDIS_URL", &settings.redis_url),
-        ])?;
-        Ok(Self {
+        let logs = ["worker", "watcher", "api"].map(|name| dev.log(name));
+        let (worker, watcher, api) = futures::try_join!(
+            Service::start_worker(&settings, Some(&logs[0])),
+            Service::start_watcher(&settings, Some(&logs[1])),
+            Service::start_api(&settings, &listen, Some(&logs[2]))
+        )?;
+        for (name, service) in [("api", &api), ("worker", &worker), ("watcher", &watcher)] {
+            service.wait_until_ready().await?;
+            say(&format!("{name:<12} {}", service.url()));
+        }
+        let local = Self {
             api,
             worker,
-            database_url,
+            watcher,
+            chain,
+            faucet,
+            database_url: settings.owner_url,
             state,
             dev,
             redis,
             postgres,
-        })
+        };
+        local.tell_scripts(&settings.redis_url)?;
+        Ok(local)
+    }
+
+    /// Writes down where everything is.
+    fn tell_scripts(&self, redis_url: &str) -> Result<(), CommandError> {
+        let mints = [self.chain.usdc_mint(), self.chain.usdt_mint()].map(|mint| mint.to_string());
+        Ok(self.dev.write_environment(&[
+            ("QUITTANCE_URL", self.api.url()),
+            ("QUITTANCE_OPERATOR_TOKEN", &self.state.operator_token),
+            ("QUITTANCE_FAUCET_URL", self.faucet.url()),
+            ("DATABASE_URL", &self.database_url),
+            ("REDIS_URL", redis_url),
+            ("SOLANA_RPC_URL", self.chain.rpc_url()),
+            ("SOLANA_WS_URL", self.chain.ws_url()),
+            ("USDC_MINT", &mints[0]),
+            ("USDT_MINT", &mints[1]),
+        ])?)
     }
 
     /// Waits until one of the parts ends by itself, and tells which and why.
@@ -108,8 +133,9 @@ impl Local {
 
     /// Which part has ended by itself, if any.
     pub(super) fn cause_of_death(&self) -> Option<CommandError> {
-        let servers = [self.postgres.process(), self.redis.process()];
-        let services = [self.api.process(), self.worker.process()];
+        let chain = self.chain.server().and_then(ChainServer::process);
+        let servers = [self.postgres.process(), self.redis.process(), chain];
+        let services = [&self.api, &self.worker, &self.watcher].map(Service::process);
         let report = |process: &Process| Some(process.ended(process.exited()?).to_string());
         let dead_service = services.into_iter().find_map(report);
         let death =
@@ -121,8 +147,9 @@ impl Local {
     /// not stop well.
     pub(super) async fn stop(self) -> Result<(), CommandError> {
         let mut complaints = Vec::new();
-        let (api, worker) = futures::join!(self.api.terminate(), self.worker.terminate());
-        for (service, outcome) in [(&self.api, api), (&self.worker, worker)] {
+        let services = [&self.api, &self.worker, &self.watcher];
+        let outcomes = futures::future::join_all(services.map(Service::terminate)).await;
+        for (service, outcome) in services.into_iter().zip(outcomes) {
             let name = service.process().name();
             match outcome {
                 Ok(status) if status.success() => {}
@@ -133,6 +160,9 @@ impl Local {
                 Err(error) => complaints.push(error.to_string()),
             }
         }
+        if let Some(server) = self.chain.server() {
+            complaints.extend(server.stop().await.err().map(|error| error.to_string()));
+        }
         let servers = (self.redis.stop().await, self.postgres.stop().await);
         complaints.extend(servers.0.err().map(|error| error.to_string()));
         complaints.extend(servers.1.err().map(|error| error.to_string()));
@@ -142,6 +172,38 @@ impl Local {
             Err(CommandError::Unclean(complaints.join("\n  ")))
         }
     }
+}
+
+/// Starts the servers at once and tells where they are.
+async fn servers(
+    dev: &DevFolder,
+    account: &Account,
+    data: &Path,
+    location: &Location,
+    state: &State,
+) -> Result<(Postgres, Redis, Chain), CommandError> {
+    let logs = ["postgres", "redis", "chain"].map(|name| dev.log(name));
+    let folders = ["postgres", "redis"].map(|name| data.join(name));
+    let postgres = async {
+        let log = Some(logs[0].as_path());
+        let postgres = Postgres::start(&folders[0], account, CONNECTIONS, log).await?;
+        say(&format!("PostgreSQL   127.0.0.1:{}", postgres.port()));
+        Ok::<_, CommandError>(postgres)
+    };
+    let redis = async {
+        let redis = Redis::start(&folders[1], account, Some(&logs[1])).await?;
+        say(&format!("Redis        127.0.0.1:{}", redis.port()));
+        Ok(redis)
+    };
+    let chain = async {
+        let chain = Chain::at(location, &state.chain_seed, Some(&logs[2])).await?;
+        match chain.server() {
+            Some(server) => say(&format!("chain        127.0.0.1:{}", server.port())),
+            None => say(&format!("chain        {}", chain.rpc().url())),
+        }
+        Ok(chain)
+    };
+    futures::try_join!(postgres, redis, chain)
 }
 
 /// The api's port, checked before anything starts.
@@ -165,6 +227,7 @@ fn api_port() -> Result<u16, CommandError> {
 fn settings(
     server: &DatabaseServer,
     redis: &Redis,
+    chain: &Chain,
     state: &State,
 ) -> Result<Settings, CommandError> {
     // Browsers keep a cookie for HTTPS away from plain HTTP, which is all there is here.
@@ -172,6 +235,8 @@ fn settings(
         "QUITTANCE_SESSION_COOKIE_SECURE".to_owned(),
         "false".to_owned(),
     );
+    // Payments of an earlier start name the same one.
+    let beacon = bs58::encode(derived_bytes(&state.chain_seed, "beacon")).into_string();
     let chosen = env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
     let chosen =
@@ -180,10 +245,12 @@ fn settings(
         owner_url: server.superuser_url(DATABASE),
         api_url: server.login_url(API_LOGIN, DATABASE)?,
         worker_url: server.login_url(WORKER_LOGIN, DATABASE)?,
+        watcher_url: server.login_url(WATCHER_LOGIN, DATABASE)?,
         redis_url: redis.url(),
         redis_prefix: DATABASE.to_owned(),
         operator_token: state.operator_token.clone(),
-        deposit_address: state.deposit_address.clone(),
+        deposit_address: chain.deposit_address().to_string(),
+        chain: Some(ChainSettings::of(chain, beacon)),
         extra: [plain_http]
             .into_iter()
             .chain(chosen)

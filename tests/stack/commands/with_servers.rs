@@ -10,11 +10,13 @@ use std::os::unix::process::ExitStatusExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::dev_folder::own_chain;
 use super::interrupts::Interrupts;
 use super::screen::say;
 use super::{CommandError, INTERRUPTED};
+use crate::chain::{Chain, Location, TEST_CHAIN};
 use crate::checkout;
-use crate::database::{API_LOGIN, DatabaseServer, TEMPLATE, WORKER_LOGIN};
+use crate::database::{API_LOGIN, DatabaseServer, TEMPLATE, WATCHER_LOGIN, WORKER_LOGIN};
 use crate::deployment::{POSTGRES_URL, REDIS_URL};
 use crate::postgres::Postgres;
 use crate::redis::Redis;
@@ -28,7 +30,7 @@ const TEST_CONNECTIONS: u16 = 500;
 const DATABASE_CONNECTIONS: u16 = 50;
 const EXIT_POLL: Duration = Duration::from_millis(20);
 
-/// Runs tests with a Postgres that has the template database, and a Redis.
+/// Runs tests with a Postgres that has the template database, a Redis, and a chain.
 pub(super) async fn test(command: &[String]) -> Result<u8, CommandError> {
     let mut interrupts = Interrupts::listen()?;
     let servers = tokio::select! {
@@ -39,6 +41,7 @@ pub(super) async fn test(command: &[String]) -> Result<u8, CommandError> {
     let environment = [
         (POSTGRES_URL, postgres_url),
         (REDIS_URL, servers.redis.url()),
+        (TEST_CHAIN, servers.chain.details().to_json()),
     ];
     run_to_end(command, &environment, &mut interrupts).await
 }
@@ -67,34 +70,52 @@ async fn migrated(database: &str, migrations: &Path) -> Result<Postgres, Command
 struct TestServers {
     postgres: Postgres,
     redis: Redis,
+    chain: Chain,
 }
 
 impl TestServers {
     async fn start() -> Result<Self, CommandError> {
-        let postgres = Postgres::temporary(TEST_CONNECTIONS).await?;
-        let redis = Redis::temporary().await?;
-        let server = DatabaseServer::new(&postgres.url_superuser("postgres"))?;
-        server.create_if_missing(TEMPLATE).await?;
-        let settings = Settings {
-            owner_url: server.superuser_url(TEMPLATE),
-            api_url: server.login_url(API_LOGIN, TEMPLATE)?,
-            worker_url: server.login_url(WORKER_LOGIN, TEMPLATE)?,
-            redis_url: redis.url(),
-            redis_prefix: TEMPLATE.to_owned(),
-            operator_token: random_token(),
-            deposit_address: random_deposit_address(),
-            extra: BTreeMap::new(),
-        };
-        run_worker_command("migrate", &settings.for_owner()).await?;
-        server.create_logins().await?;
-        server.seal_template().await?;
+        let location = Location::from_environment(own_chain(&checkout::root()?).as_deref())?;
+        let seed = random_token();
+        let ((postgres, redis), chain) = futures::try_join!(databases(), async {
+            Ok(Chain::at(&location, &seed, None).await?)
+        })?;
         say(&format!(
-            "test servers: PostgreSQL on port {}, Redis on port {}",
+            "test servers: PostgreSQL on port {}, Redis on port {}, chain at {}",
             postgres.port(),
-            redis.port()
+            redis.port(),
+            chain.rpc().url()
         ));
-        Ok(Self { postgres, redis })
+        Ok(Self {
+            postgres,
+            redis,
+            chain,
+        })
     }
+}
+
+/// A Postgres that has the template database, and a Redis.
+async fn databases() -> Result<(Postgres, Redis), CommandError> {
+    let postgres = Postgres::temporary(TEST_CONNECTIONS).await?;
+    let redis = Redis::temporary().await?;
+    let server = DatabaseServer::new(&postgres.url_superuser("postgres"))?;
+    server.create_if_missing(TEMPLATE).await?;
+    let settings = Settings {
+        owner_url: server.superuser_url(TEMPLATE),
+        api_url: server.login_url(API_LOGIN, TEMPLATE)?,
+        worker_url: server.login_url(WORKER_LOGIN, TEMPLATE)?,
+        watcher_url: server.login_url(WATCHER_LOGIN, TEMPLATE)?,
+        redis_url: redis.url(),
+        redis_prefix: TEMPLATE.to_owned(),
+        operator_token: random_token(),
+        deposit_address: random_deposit_address(),
+        chain: None,
+        extra: BTreeMap::new(),
+    };
+    run_worker_command("migrate", &settings.for_owner()).await?;
+    server.create_logins().await?;
+    server.seal_template().await?;
+    Ok((postgres, redis))
 }
 
 /// Runs the command on our own terminal and returns its exit code.

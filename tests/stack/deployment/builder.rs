@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::env;
 
 use super::{Deployment, DeploymentError};
+use crate::chain::{Chain, TEST_CHAIN};
 use crate::client::operator::Operator;
-use crate::database::{API_LOGIN, DatabaseServer, WORKER_LOGIN};
+use crate::database::{API_LOGIN, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::secret::{random_deposit_address, random_name, random_token};
 use crate::service::{Service, run_worker_command};
-use crate::settings::{ANY_PORT, Settings};
+use crate::settings::{ANY_PORT, ChainSettings, Settings};
 
 /// Where `stack test` says which Postgres the tests share (the superuser's URL).
 pub const POSTGRES_URL: &str = "QUITTANCE_TEST_POSTGRES_URL";
@@ -24,9 +25,20 @@ const PRIVATE_CONNECTIONS: u16 = 300;
 pub struct Builder {
     apis: usize,
     workers: usize,
+    /// One, when there is a chain, unless told.
+    watchers: Option<usize>,
     extra: BTreeMap<String, String>,
     private_postgres: bool,
     private_redis: bool,
+    chain: Whose,
+}
+
+/// Whose chain a deployment is paid on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Nobodys,
+    TestRuns,
+    Own,
 }
 
 impl Default for Builder {
@@ -34,9 +46,11 @@ impl Default for Builder {
         Self {
             apis: 1,
             workers: 1,
+            watchers: None,
             extra: BTreeMap::new(),
             private_postgres: false,
             private_redis: false,
+            chain: Whose::Nobodys,
         }
     }
 }
@@ -56,6 +70,33 @@ impl Builder {
     pub fn workers(self, count: usize) -> Self {
         Self {
             workers: count,
+            ..self
+        }
+    }
+
+    /// How many watcher processes to start; by default one when there is a chain.
+    #[must_use]
+    pub fn watchers(self, count: usize) -> Self {
+        Self {
+            watchers: Some(count),
+            ..self
+        }
+    }
+
+    /// Has the deployment paid on the test run's chain, to a treasury of its own.
+    #[must_use]
+    pub fn chain(self) -> Self {
+        Self {
+            chain: Whose::TestRuns,
+            ..self
+        }
+    }
+
+    /// Has the deployment paid on a local chain of its own, for tests that stop, kill or freeze it.
+    #[must_use]
+    pub fn private_chain(self) -> Self {
+        Self {
+            chain: Whose::Own,
             ..self
         }
     }
@@ -87,16 +128,8 @@ impl Builder {
 
     /// Starts everything and waits until it is ready.
     pub async fn start(self) -> Result<Deployment, DeploymentError> {
-        let postgres = if self.private_postgres {
-            Some(Postgres::temporary(PRIVATE_CONNECTIONS).await?)
-        } else {
-            None
-        };
-        let redis = if self.private_redis {
-            Some(Redis::temporary().await?)
-        } else {
-            None
-        };
+        let (postgres, redis, chain) =
+            futures::try_join!(self.own_postgres(), self.own_redis(), self.any_chain())?;
         let server = match &postgres {
             Some(postgres) => DatabaseServer::new(&postgres.url_superuser("postgres"))?,
             None => DatabaseServer::new(&of_test_run(POSTGRES_URL)?)?,
@@ -106,7 +139,12 @@ impl Builder {
             None => of_test_run(REDIS_URL)?,
         };
         let database = random_name("quittance_test");
-        let settings = settings(&server, &database, redis_url, self.extra)?;
+        let watchers = self.watchers.unwrap_or(usize::from(chain.is_some()));
+        let mut settings = settings(&server, &database, redis_url, self.extra)?;
+        if let Some(chain) = &chain {
+            settings.deposit_address = chain.deposit_address().to_string();
+            settings.chain = Some(ChainSettings::of(chain, random_deposit_address()));
+        }
         if postgres.is_some() {
             server.create_if_missing(&database).await?;
             run_worker_command("migrate", &settings.for_owner()).await?;
@@ -114,13 +152,15 @@ impl Builder {
         } else {
             server.clone_template(&database).await?;
         }
-        let (apis, workers) = start_services(&settings, self.apis, self.workers).await?;
+        let counts = [self.apis, self.workers, watchers];
+        let [apis, workers, watchers] = start_services(&settings, counts).await?;
         let first_api = apis.first().map(Service::url).unwrap_or_default();
         let operator = Operator::new(first_api, &settings.operator_token)?;
         let pool = server.pool(&database).await?;
         Ok(Deployment {
             apis,
             workers,
+            watchers,
             pool,
             server,
             database,
@@ -128,6 +168,31 @@ impl Builder {
             operator,
             redis,
             postgres,
+            chain,
+        })
+    }
+
+    async fn own_postgres(&self) -> Result<Option<Postgres>, DeploymentError> {
+        Ok(if self.private_postgres {
+            Some(Postgres::temporary(PRIVATE_CONNECTIONS).await?)
+        } else {
+            None
+        })
+    }
+
+    async fn own_redis(&self) -> Result<Option<Redis>, DeploymentError> {
+        Ok(if self.private_redis {
+            Some(Redis::temporary().await?)
+        } else {
+            None
+        })
+    }
+
+    async fn any_chain(&self) -> Result<Option<Chain>, DeploymentError> {
+        Ok(match self.chain {
+            Whose::Nobodys => None,
+            Whose::TestRuns => Some(Chain::described(&of_test_run(TEST_CHAIN)?).await?),
+            Whose::Own => Some(Chain::local().await?),
         })
     }
 }
@@ -146,28 +211,31 @@ fn settings(
         owner_url: server.superuser_url(database),
         api_url: server.login_url(API_LOGIN, database)?,
         worker_url: server.login_url(WORKER_LOGIN, database)?,
+        watcher_url: server.login_url(WATCHER_LOGIN, database)?,
         redis_url,
         redis_prefix: random_name("test"),
         operator_token: random_token(),
         deposit_address: random_deposit_address(),
+        chain: None,
         extra,
     })
 }
 
-/// All at once, since each mostly waits.
+/// Starts so many apis, workers and watchers, all at once, since each mostly waits.
 async fn start_services(
     settings: &Settings,
-    apis: usize,
-    workers: usize,
-) -> Result<(Vec<Service>, Vec<Service>), DeploymentError> {
+    [apis, workers, watchers]: [usize; 3],
+) -> Result<[Vec<Service>; 3], DeploymentError> {
     let apis = (0..apis).map(|_| Service::start_api(settings, ANY_PORT, None));
     let workers = (0..workers).map(|_| Service::start_worker(settings, None));
-    let (apis, workers) = futures::try_join!(
+    let watchers = (0..watchers).map(|_| Service::start_watcher(settings, None));
+    let (apis, workers, watchers) = futures::try_join!(
         futures::future::try_join_all(apis),
-        futures::future::try_join_all(workers)
+        futures::future::try_join_all(workers),
+        futures::future::try_join_all(watchers)
     )?;
-    for service in apis.iter().chain(&workers) {
+    for service in apis.iter().chain(&workers).chain(&watchers) {
         service.wait_until_ready().await?;
     }
-    Ok((apis, workers))
+    Ok([apis, workers, watchers])
 }

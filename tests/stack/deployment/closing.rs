@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{Deployment, DeploymentError};
+use crate::chain::{Chain, ChainError};
 use crate::offspring::is_alive;
 use crate::process::QUOTED_LINES;
 use crate::service::{Service, run_audit};
@@ -47,6 +48,7 @@ impl Deployment {
             .apis
             .iter()
             .chain(&self.workers)
+            .chain(&self.watchers)
             .filter(|service| !service.was_killed());
         let complaints = futures::future::join_all(services.map(stop)).await;
         let complaints: String = complaints.into_iter().flatten().collect();
@@ -61,6 +63,12 @@ impl Deployment {
         self.pool.close().await;
         if let Some(redis) = &self.redis {
             redis.stop().await?;
+        }
+        // The test run's chain has no server here, and a test may have killed its own.
+        if let Some(server) = self.chain.as_ref().and_then(Chain::server)
+            && server.process().is_some()
+        {
+            server.stop().await.map_err(ChainError::from)?;
         }
         match &self.postgres {
             Some(postgres) => Ok(postgres.stop().await?),
