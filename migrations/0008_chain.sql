@@ -136,9 +136,13 @@ create table unattributed_deposits (
     resolved_at timestamptz,
     resolution  text constraint unattributed_resolution_known check (resolution in ('attributed', 'dismissed')),
     note        text,
-    constraint unattributed_resolved_once check ((resolved_at is null) = (resolution is null)),
-    unique nulls not distinct (signature, account)
+    constraint unattributed_resolved_once check ((resolved_at is null) = (resolution is null))
 );
+-- A transaction leaves one rest on an account; what is listed because money had settled before is per invoice.
+create unique index unattributed_rest on unattributed_deposits (signature, account) nulls not distinct
+    where reason not in ('reversed_after_settlement', 'changed_after_settlement');
+create unique index unattributed_settled on unattributed_deposits (signature, account, invoice_id, reason)
+    where reason in ('reversed_after_settlement', 'changed_after_settlement');
 create index unattributed_open on unattributed_deposits (id) where resolved_at is null;
 
 -- Signed transactions handed to us for broadcasting. Their state is about transport only; it never pays an invoice.

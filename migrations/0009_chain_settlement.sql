@@ -1,4 +1,6 @@
--- Settlement of payments on chain. Lock order everywhere: payments by account, invoices by id, balances by user.
+-- Settlement of payments on chain. Lock order everywhere: the signature, invoices by id, balances by user. Credits
+-- are written under their invoice's lock: their foreign key takes a weak lock on it, and two that held one each would
+-- wait for each other for the strong one.
 
 create function units_per_token(rail text) returns numeric language sql immutable as $$
     select case rail when 'sol-native' then 1000000000 else 1000000 end::numeric
@@ -146,8 +148,43 @@ begin
 end
 $$;
 
+-- Looks at one transaction take turns. Looks from two forks may have no row in common, so no row is locked.
+create function lock_signature(p_signature text) returns void
+language sql as $$
+    select pg_advisory_xact_lock(hashtextextended(p_signature, 0))
+$$;
+
+-- Locks the invoices that a transaction was or is for.
+create function lock_credited(p_signature text, p_more text[]) returns text[]
+language plpgsql as $$
+declare
+    v_invoices text[];
+begin
+    select array_agg(n.id) into v_invoices
+    from (select c.invoice_id as id from chain_credits c where c.signature = p_signature
+          union select unnest(p_more)) as n;
+    perform from invoices i where i.id = any (v_invoices) order by i.id for update;
+    return v_invoices;
+end
+$$;
+
+-- Lists money of a transaction that had settled and is gone, for an operator; strikes off what came back.
+create function list_reversals(p_signature text) returns void
+language sql as $$
+    insert into unattributed_deposits (signature, account, units, reason, invoice_id)
+    select c.signature, c.account, c.units, 'reversed_after_settlement', c.invoice_id
+    from chain_credits c
+    where c.signature = p_signature and c.state = 'reversed' and c.settled_at is not null order by c.id
+    on conflict do nothing;
+    delete from unattributed_deposits u using chain_credits c
+    where u.signature = p_signature and u.reason = 'reversed_after_settlement' and u.resolved_at is null
+      and c.signature = u.signature and c.account = u.account and c.invoice_id = u.invoice_id and c.state <> 'reversed'
+$$;
+
 -- Records what a transaction did, as verified at a commitment, and settles what it settles. Recording the same again
--- changes nothing; a later look (another slot after a fork, or finality) replaces an earlier one until it is final.
+-- changes nothing; a later look (another slot after a fork, or finality) replaces an earlier one until it is final. What
+-- had settled by an earlier look (which only happens when confirmed payments settle) is never counted anew: if the
+-- later look differs, an operator is told of both.
 create function record_chain_payment(
     p_signature text, p_slot bigint, p_final boolean, p_at_confirmed boolean,
     p_accounts text[], p_nets bigint[],
@@ -163,66 +200,72 @@ declare
     v_events   jsonb[];
 begin
     paid := '{}';
-    insert into chain_payments (signature, account, slot, net_units, state)
-    select p_signature, n.account, p_slot, n.net, 'confirmed'
-    from unnest(p_accounts, p_nets) as n (account, net) order by n.account
-    on conflict do nothing;
-    perform from chain_payments p where p.signature = p_signature order by p.account for update;
-
+    perform lock_signature(p_signature);
     -- What is final stays as it is.
-    if not exists (select from chain_payments p where p.signature = p_signature and p.state = 'finalized') then
-        if exists (
-            select from (select c.account, sum(c.units) as units
-                         from unnest(p_credit_accounts, p_credit_units) as c (account, units) group by c.account) as c
-            left join unnest(p_accounts, p_nets) as n (account, net) using (account)
-            where n.net is null or c.units > n.net
-        ) then
-            raise exception 'transaction % credits more than it moved', p_signature using errcode = 'check_violation';
-        end if;
-        if exists (
-            select from unnest(p_credit_accounts, p_credit_invoices) as c (account, invoice)
-            left join deposit_accounts d on d.account = c.account
-            left join invoices i on i.id = c.invoice and i.rail = d.rail and i.address = d.recipient
-            where i.id is null
-        ) then
-            raise exception 'transaction % credits an invoice of another account', p_signature
-                using errcode = 'check_violation';
-        end if;
-        update chain_payments p
-        set slot = p_slot, updated_at = clock_timestamp(),
-            net_units = coalesce(n.net, p.net_units), state = case when n.net is null then 'reversed' else v_state end
-        from chain_payments q left join unnest(p_accounts, p_nets) as n (account, net) on n.account = q.account
-        where q.signature = p_signature and p.signature = q.signature and p.account = q.account;
-        update chain_credits c set state = 'reversed'
-        where c.signature = p_signature and not exists (
-            select from unnest(p_credit_accounts, p_credit_invoices) as n (account, invoice)
-            where n.account = c.account and n.invoice = c.invoice_id);
-        insert into chain_credits (signature, account, invoice_id, units, state)
-        select p_signature, n.account, n.invoice, n.units, v_state
-        from unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
-        order by n.invoice
-        on conflict (signature, account, invoice_id) do update set
-            units = case when chain_credits.settled_at is null then excluded.units else chain_credits.units end,
-            state = excluded.state;
+    if exists (select from chain_payments p where p.signature = p_signature and p.state = 'finalized') then
+        return;
     end if;
+    if exists (
+        select from (select c.account, sum(c.units) as units
+                     from unnest(p_credit_accounts, p_credit_units) as c (account, units) group by c.account) as c
+        left join unnest(p_accounts, p_nets) as n (account, net) using (account)
+        where n.net is null or c.units > n.net
+    ) then
+        raise exception 'transaction % credits more than it moved', p_signature using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from unnest(p_credit_accounts, p_credit_invoices) as c (account, invoice)
+        left join deposit_accounts d on d.account = c.account
+        left join invoices i on i.id = c.invoice and i.rail = d.rail and i.address = d.recipient
+        where i.id is null
+    ) then
+        raise exception 'transaction % credits an invoice of another account', p_signature
+            using errcode = 'check_violation';
+    end if;
+    v_invoices := lock_credited(p_signature, p_credit_invoices);
 
+    insert into chain_payments (signature, account, slot, net_units, state)
+    select p_signature, n.account, p_slot, n.net, v_state from unnest(p_accounts, p_nets) as n (account, net)
+    on conflict do nothing;
+    update chain_payments p
+    set slot = p_slot, updated_at = clock_timestamp(),
+        net_units = coalesce(n.net, p.net_units), state = case when n.net is null then 'reversed' else v_state end
+    from chain_payments q left join unnest(p_accounts, p_nets) as n (account, net) on n.account = q.account
+    where q.signature = p_signature and p.signature = q.signature and p.account = q.account;
+    update chain_credits c
+    set units = case when c.settled_at is null then coalesce(n.units, c.units) else c.units end,
+        state = case when n.units is null or c.settled_at is not null and n.units <> c.units then 'reversed'
+                     else v_state end
+    from chain_credits q
+    left join unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
+        on n.account = q.account and n.invoice = q.invoice_id
+    where q.signature = p_signature and c.id = q.id;
+    insert into chain_credits (signature, account, invoice_id, units, state)
+    select p_signature, n.account, n.invoice, n.units, v_state
+    from unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
+    order by n.invoice
+    on conflict do nothing;
+    perform list_reversals(p_signature);
     if p_final then
         insert into unattributed_deposits (signature, account, units, reason, invoice_id)
         select p_signature, n.account, n.units, n.reason, n.invoice
         from unnest(p_open_accounts, p_open_units, p_open_reasons, p_open_invoices)
              as n (account, units, reason, invoice)
+        union all
+        select p_signature, n.account, n.units, 'changed_after_settlement', n.invoice
+        from unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
+        join chain_credits c on c.signature = p_signature and c.account = n.account and c.invoice_id = n.invoice
+        where c.state = 'reversed'
         on conflict do nothing;
     end if;
 
-    select array_agg(distinct c.invoice_id) into v_invoices from chain_credits c where c.signature = p_signature;
     select s.paid, s.topics, s.events into paid, v_topics, v_events
     from settle_chain_invoices(v_invoices, p_at_confirmed, p_trace) as s;
     select e.* into batch_id, topics, messages from emit_events(v_topics, v_events) as e;
 end
 $$;
 
--- Takes a confirmation back that the chain has forgotten. Money that had settled an invoice already (which only
--- happens when confirmed payments settle) is listed for an operator.
+-- Takes a confirmation back that the chain has forgotten.
 create function reverse_chain_payment(p_signature text, p_trace text,
     out reversed boolean, out batch_id bigint, out topics text[], out messages text[]
 ) language plpgsql security definer set search_path = public, pg_temp as $$
@@ -231,24 +274,16 @@ declare
     v_topics   text[];
     v_events   jsonb[];
 begin
-    perform from chain_payments p where p.signature = p_signature order by p.account for update;
+    perform lock_signature(p_signature);
     update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
     where p.signature = p_signature and p.state = 'confirmed';
     reversed := found;
     if not reversed then
         return;
     end if;
-    with taken_back as (
-        update chain_credits c set state = 'reversed'
-        where c.signature = p_signature and c.state = 'confirmed'
-        returning c.*
-    ), listed as (
-        insert into unattributed_deposits (signature, account, units, reason, invoice_id)
-        select t.signature, t.account, t.units, 'reversed_after_settlement', t.invoice_id
-        from taken_back t where t.settled_at is not null
-        on conflict do nothing
-    )
-    select array_agg(distinct t.invoice_id) into v_invoices from taken_back t;
+    v_invoices := lock_credited(p_signature, '{}');
+    update chain_credits c set state = 'reversed' where c.signature = p_signature and c.state = 'confirmed';
+    perform list_reversals(p_signature);
     select s.topics, s.events into v_topics, v_events
     from settle_chain_invoices(v_invoices, false, p_trace) as s;
     select e.* into batch_id, topics, messages from emit_events(v_topics, v_events) as e;
@@ -292,16 +327,25 @@ begin
         outcome := 'not_found';
         return;
     end if;
-    select p.net_units - coalesce((select sum(c.units) from chain_credits c
-                                   where c.signature = p.signature and c.account = p.account and c.state <> 'reversed'), 0)
-    into v_left from chain_payments p
-    where p.signature = v_deposit.signature and p.account = v_deposit.account and p.state = 'finalized' for update;
-    if v_left is null or v_left < v_deposit.units or v_deposit.reason = 'reversed_after_settlement' then
+    -- A debt is no money.
+    if v_deposit.reason = 'reversed_after_settlement' then
+        outcome := 'nothing_to_attribute';
+        return;
+    end if;
+    -- Locked before its credits are counted: what was credited while this waited counts.
+    perform from chain_payments p
+    where p.signature = v_deposit.signature and p.account = v_deposit.account for update;
+    select p.net_units - coalesce(sum(c.units), 0) into v_left
+    from chain_payments p
+    left join chain_credits c on c.signature = p.signature and c.account = p.account and c.state <> 'reversed'
+    where p.signature = v_deposit.signature and p.account = v_deposit.account and p.state = 'finalized'
+    group by p.signature, p.account;
+    if v_left is null or v_left < v_deposit.units then
         outcome := 'nothing_to_attribute';
         return;
     end if;
     perform from invoices i join deposit_accounts d on d.rail = i.rail and d.recipient = i.address
-    where i.id = p_invoice and d.account = v_deposit.account;
+    where i.id = p_invoice and d.account = v_deposit.account for update of i;
     if not found then
         outcome := 'invoice_does_not_fit';
         return;

@@ -91,7 +91,7 @@ grant update (last_valid_height, state, accepted, reason, sends, next_at, update
 grant insert, update, delete on watchers to quittance_watcher;
 grant insert, update on watched_keys to quittance_watcher;
 grant insert on deposit_accounts to quittance_watcher;
-grant update (slot, state, attempts, next_at, note), delete on chain_signatures to quittance_watcher;
+grant update (slot, state, priority, attempts, next_at, note), delete on chain_signatures to quittance_watcher;
 grant insert on unattributed_deposits to quittance_watcher;
 grant execute on function
     take_signatures(text, integer, interval), take_references(integer, integer),

@@ -18,9 +18,13 @@ declare
     v_known   relay_transactions;
     v_status  text;
 begin
-    select i.* into strict v_invoice from invoices i where i.id = p_invoice for no key update;
-    -- Read after the lock: the same transaction may have been stored while this call waited for it.
+    select i.* into strict v_invoice from invoices i where i.id = p_invoice;
     select r.* into v_known from relay_transactions r where r.signature = p_signature;
+    if v_known.signature is null then
+        select i.* into strict v_invoice from invoices i where i.id = p_invoice for no key update;
+        -- Read after the lock: the same transaction may have been stored while this call waited for it.
+        select r.* into v_known from relay_transactions r where r.signature = p_signature;
+    end if;
     if v_known.invoice_id <> p_invoice then
         return 'other_invoice';
     end if;

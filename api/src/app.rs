@@ -40,6 +40,7 @@ pub struct AppParts {
     pub prices: Prices,
     pub sessions: Sessions,
     pub rate: RateLimit,
+    pub submission_rate: RateLimit,
     pub streams: Streams,
     pub pay: PayFromBalance,
     pub relay: Relay,
@@ -49,6 +50,8 @@ pub struct AppParts {
     pub clock: SlotClock,
     /// Invoice creations, one at a time per user.
     pub creations: Turns,
+    /// Submissions being stored, one at a time per user.
+    pub submissions: Turns,
     /// Audits, one at a time.
     pub audits: tokio::sync::Mutex<()>,
     pub shutdown: Shutdown,

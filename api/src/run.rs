@@ -134,7 +134,8 @@ fn build(
         nodes,
         prices: Prices::spawn(&config.billing, shutdown)?,
         sessions: Sessions::new(pool.clone(), &config.api),
-        rate: RateLimit::new(&config.api),
+        rate: RateLimit::requests(&config.api),
+        submission_rate: RateLimit::submissions(&config.chain),
         streams: Streams::new(hub.clone(), config.stream.clone()),
         pay: PayFromBalance::new(
             hub.clone(),
@@ -147,6 +148,7 @@ fn build(
         deposits: Deposits::new(pool.clone(), &config.billing),
         clock: SlotClock::default(),
         creations: Turns::default(),
+        submissions: Turns::default(),
         audits: tokio::sync::Mutex::default(),
         shutdown: shutdown.clone(),
         config: config.clone(),
@@ -196,7 +198,10 @@ async fn forget_quiet_users(app: App) {
     let mut ticks = tokio::time::interval(RATE_FORGET_INTERVAL);
     loop {
         tokio::select! {
-            _ = ticks.tick() => app.rate.forget_quiet(),
+            _ = ticks.tick() => {
+                app.rate.forget_quiet();
+                app.submission_rate.forget_quiet();
+            }
             () = app.shutdown.wait() => return,
         }
     }

@@ -158,9 +158,10 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
     }
 }
 
+/// Looks again later, and no longer before others: anybody can hand over signatures that do not exist.
 async fn postpone(context: &Context, signature: &str, pause_ms: u64) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set next_at = now() + $2 where signature = $1",
+        "update chain_signatures set next_at = now() + $2, priority = 0 where signature = $1",
         signature,
         pg_interval(Duration::from_millis(pause_ms))
     )

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use axum::http::StatusCode;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use shared::config::ApiConfig;
+use shared::config::{ApiConfig, ChainConfig};
 use shared::ids::UserId;
 
 use super::flat::FlatError;
@@ -15,11 +15,20 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// The configured limit; none when the rate is 0.
-    pub fn new(config: &ApiConfig) -> Self {
+    /// Requests of all kinds; no limit when the rate is 0.
+    pub fn requests(config: &ApiConfig) -> Self {
         let quota = NonZeroU32::new(config.rate_per_user_per_second)
             .zip(NonZeroU32::new(config.rate_per_user_burst))
             .map(|(rate, burst)| Quota::per_second(rate).allow_burst(burst));
+        Self::of(quota)
+    }
+
+    /// Submissions, each of which makes others ask Solana nodes; no limit when it is 0.
+    pub fn submissions(config: &ChainConfig) -> Self {
+        Self::of(NonZeroU32::new(config.submissions_per_user_per_minute).map(Quota::per_minute))
+    }
+
+    fn of(quota: Option<Quota>) -> Self {
         Self {
             limiter: quota.map(RateLimiter::keyed),
         }

@@ -1,8 +1,11 @@
 //! A landed transaction in the form the verifier reads: keys resolved, balances by account. Pure.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
+use solana_message::VersionedMessage;
 use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 use solana_transaction_status_client_types::option_serializer::OptionSerializer;
 use solana_transaction_status_client_types::{
     EncodedConfirmedTransactionWithStatusMeta, UiInnerInstructions, UiInstruction,
@@ -19,7 +22,7 @@ pub enum DecodeError {
     #[error("the transaction cannot be decoded")]
     Undecodable,
     /// Its parts contradict each other.
-    #[error("{0} do not fit the transaction's keys")]
+    #[error("parts of the transaction contradict each other: {0}")]
     Mismatch(&'static str),
 }
 
@@ -52,6 +55,8 @@ pub struct TokenBalance {
 /// A transaction that landed, and what it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainTransaction {
+    /// What names it.
+    pub signature: Signature,
     /// The slot it landed in.
     pub slot: u64,
     /// Whether it did what it was for; a failed one only cost its fee.
@@ -83,12 +88,16 @@ impl ChainTransaction {
             .transaction
             .decode()
             .ok_or(DecodeError::Undecodable)?;
-        let mut keys = transaction.message.static_account_keys().to_vec();
-        keys.extend(loaded_keys(meta)?);
-
-        if meta.pre_balances.len() != keys.len() || meta.post_balances.len() != keys.len() {
-            return Err(DecodeError::Mismatch("balances"));
+        let signature = transaction.signatures.first().copied();
+        let version = landed.transaction.version.as_ref();
+        if version.is_some_and(|version| *version != transaction.version()) {
+            return Err(DecodeError::Mismatch("version"));
         }
+        let mut keys = transaction.message.static_account_keys().to_vec();
+        keys.extend(loaded_keys(&transaction.message, meta)?);
+        check(&keys, meta)?;
+        let (tokens_before, tokens_after) = tokens(&keys, meta)?;
+
         let lamports = meta.pre_balances.iter().copied();
         let lamports = lamports.zip(meta.post_balances.iter().copied()).collect();
         let outer = transaction.message.instructions().iter().map(|outer| {
@@ -110,12 +119,13 @@ impl ChainTransaction {
         });
         let instructions = outer.chain(inner).collect::<Option<_>>();
         Ok(Self {
+            signature: signature.ok_or(DecodeError::Undecodable)?,
             slot: landed.slot,
             succeeded: meta.err.is_none(),
             lamports,
             fee: meta.fee,
-            tokens_before: token_balances(&keys, present(&meta.pre_token_balances))?,
-            tokens_after: token_balances(&keys, present(&meta.post_token_balances))?,
+            tokens_before,
+            tokens_after,
             instructions: instructions.ok_or(DecodeError::Mismatch("instructions"))?,
             keys,
         })
@@ -130,13 +140,41 @@ fn present<T>(value: &OptionSerializer<T>) -> Option<&T> {
     }
 }
 
-fn loaded_keys(meta: &UiTransactionStatusMeta) -> Result<Vec<Pubkey>, DecodeError> {
-    let Some(loaded) = present(&meta.loaded_addresses) else {
-        return Ok(Vec::new());
-    };
-    let keys = loaded.writable.iter().chain(&loaded.readonly);
-    keys.map(|key| Pubkey::from_str(key).map_err(|_| DecodeError::Mismatch("loaded addresses")))
+/// The keys from lookup tables, as many of each kind as the message asks for.
+fn loaded_keys(
+    message: &VersionedMessage,
+    meta: &UiTransactionStatusMeta,
+) -> Result<Vec<Pubkey>, DecodeError> {
+    let tables = message.address_table_lookups().unwrap_or_default();
+    let writable: usize = tables.iter().map(|t| t.writable_indexes.len()).sum();
+    let readonly: usize = tables.iter().map(|t| t.readonly_indexes.len()).sum();
+    let loaded = present(&meta.loaded_addresses);
+    let given = loaded.map_or((0, 0), |l| (l.writable.len(), l.readonly.len()));
+    if given != (writable, readonly) {
+        return Err(DecodeError::Mismatch("loaded addresses"));
+    }
+    let keys = loaded.map(|loaded| loaded.writable.iter().chain(&loaded.readonly));
+    keys.into_iter()
+        .flatten()
+        .map(|key| Pubkey::from_str(key).map_err(|_| DecodeError::Mismatch("loaded addresses")))
         .collect()
+}
+
+/// What no node may say of a transaction that landed, for whatever follows from it would be wrong.
+fn check(keys: &[Pubkey], meta: &UiTransactionStatusMeta) -> Result<(), DecodeError> {
+    if keys.iter().collect::<HashSet<_>>().len() != keys.len() {
+        return Err(DecodeError::Mismatch("keys"));
+    }
+    if meta.pre_balances.len() != keys.len() || meta.post_balances.len() != keys.len() {
+        return Err(DecodeError::Mismatch("balances"));
+    }
+    if meta.pre_balances.first().is_none_or(|had| *had < meta.fee) {
+        return Err(DecodeError::Mismatch("fee"));
+    }
+    if meta.err.is_none() != meta.status.is_ok() {
+        return Err(DecodeError::Mismatch("status"));
+    }
+    Ok(())
 }
 
 fn resolve(keys: &[Pubkey], program: u8, accounts: &[u8], data: Vec<u8>) -> Option<Instruction> {
@@ -148,21 +186,39 @@ fn resolve(keys: &[Pubkey], program: u8, accounts: &[u8], data: Vec<u8>) -> Opti
     })
 }
 
+/// Token balances before and after. With one of them missing, everything that was ever held would seem to move.
+fn tokens(
+    keys: &[Pubkey],
+    meta: &UiTransactionStatusMeta,
+) -> Result<(Vec<TokenBalance>, Vec<TokenBalance>), DecodeError> {
+    let (before, after) = (&meta.pre_token_balances, &meta.post_token_balances);
+    match (present(before), present(after)) {
+        (Some(before), Some(after)) => {
+            Ok((token_balances(keys, before)?, token_balances(keys, after)?))
+        }
+        (None, None) => Err(DecodeError::NoEffects),
+        _ => Err(DecodeError::Mismatch("token balances")),
+    }
+}
+
 fn token_balances(
     keys: &[Pubkey],
-    rows: Option<&Vec<UiTransactionTokenBalance>>,
+    rows: &[UiTransactionTokenBalance],
 ) -> Result<Vec<TokenBalance>, DecodeError> {
-    let read = |row: &UiTransactionTokenBalance| {
+    let mut seen = HashSet::new();
+    let mut read = |row: &UiTransactionTokenBalance| {
         Some(TokenBalance {
-            account: keys.get(usize::from(row.account_index)).copied()?,
+            account: keys
+                .get(usize::from(row.account_index))
+                .copied()
+                .filter(|account| seen.insert(*account))?,
             mint: row.mint.parse().ok()?,
             owner: present(&row.owner)?.parse().ok()?,
             program: present(&row.program_id)?.parse().ok()?,
             units: row.ui_token_amount.amount.parse().ok()?,
         })
     };
-    rows.into_iter()
-        .flatten()
+    rows.iter()
         .map(|row| read(row).ok_or(DecodeError::Mismatch("token balances")))
         .collect()
 }

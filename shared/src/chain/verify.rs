@@ -96,7 +96,7 @@ pub struct Verdict {
 }
 
 /// Judges a transaction. `accounts` are all accounts that were ever ours, `tagged` all invoices, in whatever state,
-/// whose references are among its keys.
+/// whose references are among its keys; others are disregarded.
 #[must_use]
 pub fn verify(
     transaction: &ChainTransaction,
@@ -107,6 +107,10 @@ pub fn verify(
     if !transaction.succeeded {
         return verdict;
     }
+    let tagged: Vec<&TaggedInvoice> = tagged
+        .iter()
+        .filter(|invoice| transaction.keys.contains(&invoice.reference))
+        .collect();
     let intents: Vec<Movement> = transaction
         .instructions
         .iter()
@@ -125,14 +129,15 @@ pub fn verify(
                 verdict.gains.insert(account.account, units);
                 let named: Vec<&TaggedInvoice> = tagged
                     .iter()
+                    .copied()
                     .filter(|t| t.rail == account.rail && t.recipient == account.recipient)
                     .collect();
-                attribute(&mut verdict, account, units, &named, tagged, &intents);
+                attribute(&mut verdict, account, units, &named, &tagged, &intents);
             }
         }
     }
     if !tagged.is_empty() {
-        verdict.open.extend(strays(transaction, accounts, tagged));
+        verdict.open.extend(strays(transaction, accounts, &tagged));
     }
     verdict
 }
@@ -189,7 +194,7 @@ fn attribute(
     account: &DepositAccount,
     units: u64,
     named: &[&TaggedInvoice],
-    tagged: &[TaggedInvoice],
+    tagged: &[&TaggedInvoice],
     intents: &[Movement],
 ) {
     let waits = |units, reason, invoice| Open {
@@ -206,12 +211,11 @@ fn attribute(
     let transfers: Vec<&Movement> = intents.iter().filter(|i| pays(i, account)).collect();
     match named {
         [] => {
-            let (reason, invoice) = match tagged {
-                [] => (OpenReason::Untagged, None),
-                [other] => (OpenReason::OtherRail, Some(other.id.clone())),
-                _ => (OpenReason::OtherRail, None),
+            let reason = match tagged {
+                [] => OpenReason::Untagged,
+                _ => OpenReason::OtherRail,
             };
-            verdict.open.push(waits(units, reason, invoice));
+            verdict.open.push(waits(units, reason, only(tagged)));
         }
         // Whatever moved it: a transfer, a swap, a batch. Lamports come for other reasons, too.
         [invoice] if account.token.is_some() || !transfers.is_empty() => {
@@ -246,10 +250,21 @@ fn attribute(
     }
 }
 
-/// Whether a transfer pays into this account, in its own kind.
+/// The invoice, if there is no other that it could be.
+fn only(tagged: &[&TaggedInvoice]) -> Option<InvoiceId> {
+    match tagged {
+        [invoice] => Some(invoice.id.clone()),
+        _ => None,
+    }
+}
+
+/// Whether a transfer brings something into this account, in its own kind.
 fn pays(intent: &Movement, account: &DepositAccount) -> bool {
     let program = account.token.map_or(SYSTEM_PROGRAM, |(_, program)| program);
-    intent.destination == account.account && intent.program == program
+    intent.destination == account.account
+        && intent.source != account.account
+        && intent.units > 0
+        && intent.program == program
 }
 
 /// What each reference's own transfers say, if each transfer names at most one; `None` when one names several.
@@ -269,7 +284,6 @@ fn shares(invoices: &[&TaggedInvoice], transfers: &[&Movement]) -> Option<BTreeM
             (Some(_), Some(_)) => return None,
         }
     }
-    shares.retain(|_, share| *share > 0);
     Some(shares)
 }
 
@@ -277,7 +291,7 @@ fn shares(invoices: &[&TaggedInvoice], transfers: &[&Movement]) -> Option<BTreeM
 fn strays(
     transaction: &ChainTransaction,
     accounts: &[DepositAccount],
-    tagged: &[TaggedInvoice],
+    tagged: &[&TaggedInvoice],
 ) -> Vec<Open> {
     let ours = |key: &Pubkey| accounts.iter().any(|account| account.account == *key);
     let rows = transaction.tokens_after.iter().filter(|row| {
@@ -287,10 +301,10 @@ fn strays(
                 .any(|account| account.recipient == row.owner)
     });
     rows.filter_map(|row| {
-        let before = transaction
-            .tokens_before
-            .iter()
-            .find(|b| b.account == row.account);
+        // An account that was somebody else's, or held something else, brings all that is in it.
+        let before = transaction.tokens_before.iter().find(|before| {
+            (before.account, before.mint, before.owner) == (row.account, row.mint, row.owner)
+        });
         let units = row
             .units
             .checked_sub(before.map_or(0, |before| before.units))?;
@@ -298,7 +312,7 @@ fn strays(
             account: row.account,
             units,
             reason: OpenReason::OtherAccount,
-            invoice: tagged.first().map(|invoice| invoice.id.clone()),
+            invoice: only(tagged),
         })
     })
     .collect()

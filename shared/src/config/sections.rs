@@ -165,6 +165,7 @@ pub struct ChainConfig {
     pub relay_handler_timeout_ms: u64,
     pub relay_resend_interval_ms: u64,
     pub relay_attempts_max: i64,
+    pub submissions_per_user_per_minute: u32,
 }
 
 impl ChainConfig {

@@ -16,15 +16,24 @@ with deltas as (
            (array_agg(t.user_id))[1] as user_id, bool_or(t.kind = 'invoice_payment') as from_outside
     from transfers t where t.kind in ('invoice_debit', 'invoice_payment') group by t.ref_invoice_id
 ), chained as (
-    -- What came in on chain for each invoice and was settled.
+    -- What came in on chain for each invoice, and what of it was settled.
     select c.invoice_id, sum(c.units) filter (where c.settled_at is not null) as units,
            sum(c.worth_micro) as worth_micro, sum(c.units) filter (where c.state <> 'reversed') as kept_units,
-           bool_or(c.settled_at is null and c.state = 'finalized') as waiting,
-           bool_or(c.state = 'confirmed') as confirming
-    from chain_credits c group by c.invoice_id
+           bool_or(c.settled_at is null and c.state = 'finalized' and p.updated_at < now() - interval '1 minute') as waiting
+    from chain_credits c join chain_payments p using (signature, account) group by c.invoice_id
+), listed as (
+    -- What operators were told of that belongs to nobody yet; a debt is no money.
+    select u.signature, u.account, sum(u.units) as units from unattributed_deposits u
+    where u.resolution is distinct from 'attributed' and u.reason <> 'reversed_after_settlement'
+    group by u.signature, u.account
+), credited as (
+    select c.signature, c.account, sum(c.units) as units, array_agg(distinct c.state) as states
+    from chain_credits c where c.state <> 'reversed' group by c.signature, c.account
 ), treasury as (
-    select t.ref_invoice_id as invoice_id, sum(t.amount_micro) as amount_micro
-    from transfers t where starts_with(t.debit_account, 'treasury:') group by t.ref_invoice_id
+    select t.ref_invoice_id as invoice_id, sum(t.amount_micro) as amount_micro,
+           bool_or(t.user_id is distinct from i.user_id) filter (where t.kind = 'payment_credit') as to_others
+    from transfers t left join invoices i on i.id = t.ref_invoice_id
+    where starts_with(t.debit_account, 'treasury:') group by t.ref_invoice_id
 ), months as (
     select user_id, plan, sum(months) as months from invoices
     where status = 'paid' and action <> 'topup' group by user_id, plan
@@ -60,15 +69,23 @@ with deltas as (
         else d.amount_micro is distinct from i.amount_micro::numeric or d.user_id is distinct from i.user_id
     end
     union all
-    select 'chain_credits_are_posted', 'invoice ' || coalesce(c.invoice_id, t.invoice_id) || ' was credited '
+    -- What was settled left the treasury, to the invoice's owner.
+    select 'chain_credits_are_posted', 'invoice ' || coalesce(c.invoice_id, t.invoice_id, 'unknown') || ' was credited '
            || coalesce(c.worth_micro, 0) || ' on chain, the treasury gave ' || coalesce(t.amount_micro, 0)
+           || case when t.to_others then ', to another user' else '' end
     from chained c full join treasury t using (invoice_id)
-    where coalesce(c.worth_micro, 0) <> coalesce(t.amount_micro, 0)
+    where coalesce(c.worth_micro, 0) <> coalesce(t.amount_micro, 0) or t.to_others
     union all
-    select 'chain_credits_are_backed', 'transaction ' || p.signature || ' moved ' || p.net_units || ' and credits '
-           || sum(c.units)
-    from chain_payments p join chain_credits c using (signature, account)
-    where c.state <> 'reversed' group by p.signature, p.account, p.net_units having sum(c.units) > p.net_units
+    -- Nothing is credited that did not come, and nothing that came for good is forgotten.
+    select 'chain_credits_are_backed', 'transaction ' || p.signature || ' is ' || p.state || ', moved ' || p.net_units
+           || ' and credits ' || coalesce(c.units, 0) || ', listed are ' || coalesce(l.units, 0)
+    from chain_payments p left join credited c using (signature, account) left join listed l using (signature, account)
+    where coalesce(c.units, 0) > p.net_units or c.states <> array[p.state]
+       or p.state = 'finalized' and coalesce(c.units, 0) + coalesce(l.units, 0) <> p.net_units
+    union all
+    select 'chain_credits_are_backed', 'invoice ' || i.id || ' was credited ' || c.worth_micro || ' for units worth '
+           || units_worth_micro(i, c.units)
+    from chained c join invoices i on i.id = c.invoice_id where c.worth_micro > units_worth_micro(i, c.units)
     union all
     select 'chain_progress_is_shown', 'invoice ' || i.id || ' shows ' || i.payments_received_micro || ' received of '
            || units_worth_micro(i, coalesce(c.kept_units, 0))

@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn extra_keys_are_read_only_and_last() {
-        let [payer, payee, reference, beacon] = [(); 4].map(|()| Pubkey::new_unique());
+        let [payer, shop, reference, beacon] = [(); 4].map(|()| Pubkey::new_unique());
         let token = Token::spl(Pubkey::new_unique(), TOKEN_DECIMALS);
         let extra = [reference, beacon];
         for instruction in [
-            transfer(&payer, &payee, 1, &extra),
-            transfer_tokens(&token, &payer, &payee, 1, &extra),
-            transfer_unchecked(&token, &payer, &payee, 1, &extra),
+            transfer(&payer, &shop, 1, &extra),
+            transfer_tokens(&token, &payer, &shop, 1, &extra),
+            transfer_unchecked(&token, &payer, &shop, 1, &extra),
             memo("note", &extra),
         ] {
             let [.., first, second] = &instruction.accounts[..] else {

@@ -22,7 +22,10 @@ pub enum RpcError {
     #[error("cannot make an HTTP client: {0}")]
     Setup(reqwest_tls::Error),
     /// The node gave no answer.
-    #[error("the Solana node at {url} gave no answer to {method}: {source}")]
+    #[error(
+        "the Solana node at {url} gave no answer to {method}: {}",
+        causes(source)
+    )]
     NoAnswer {
         /// Where it should be.
         url: String,
@@ -54,6 +57,18 @@ pub enum RpcError {
         /// What was missing.
         source: serde_json::Error,
     },
+}
+
+/// reqwest's own message leaves the cause out.
+fn causes(error: &reqwest_tls::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        message.push_str(": ");
+        message.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    message
 }
 
 /// How sure a node is of what it says, least first.

@@ -184,7 +184,7 @@ mod tests {
                 version,
                 &payer,
                 &[&other],
-                &[pay.clone()],
+                std::slice::from_ref(&pay),
                 Hash::new_unique(),
             );
             let signed = signed.expect("signed");
@@ -192,7 +192,13 @@ mod tests {
             assert_eq!(read, signed.transaction, "{version:?}");
             assert_eq!(read.verify_with_results(), [true, true], "{version:?}");
             assert!(matches!(
-                sign(version, &payer, &[], &[pay.clone()], Hash::new_unique()),
+                sign(
+                    version,
+                    &payer,
+                    &[],
+                    std::slice::from_ref(&pay),
+                    Hash::new_unique()
+                ),
                 Err(SigningError::Signers(_))
             ));
         }

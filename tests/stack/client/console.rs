@@ -74,6 +74,19 @@ impl Console {
         send(self.request(&method, path), call_of(&method, path), body).await
     }
 
+    /// Asks for the unsigned transaction that pays an invoice from this wallet.
+    pub async fn build_inapp_tx(&self, id: &str, payer: &str) -> Result<Answer, ClientError> {
+        let path = format!("/v1/billing/invoices/{id}/inapp/build");
+        let body = json!({ "payer": payer });
+        self.raw(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Hands over what a wallet signed (`signed_b64`), or the signature of what it broadcast.
+    pub async fn submit_inapp_tx(&self, id: &str, body: &Value) -> Result<Answer, ClientError> {
+        let path = format!("/v1/billing/invoices/{id}/inapp/submit");
+        self.raw(Method::POST, &path, Some(body)).await
+    }
+
     /// Creates an invoice.
     pub async fn create_invoice(&self, body: &Value) -> Result<Answer, ClientError> {
         self.raw(Method::POST, "/v1/billing/invoices", Some(body))

@@ -1,4 +1,6 @@
-//! The proof that a fresh stack works: an invoice, paid from a balance, seen on both live streams.
+//! The proof that a fresh stack works: invoices, paid from a balance and on chain, seen on live streams.
+
+mod on_chain;
 
 use std::time::{Duration, Instant};
 
@@ -67,6 +69,7 @@ async fn prove(
             .await?;
     }
     pay_from_balance(&console).await?;
+    on_chain::pay(&local.chain, &console).await?;
     Ok(console)
 }
 
@@ -130,8 +133,17 @@ impl Watched {
 
     /// Reads up to the event and returns its data.
     async fn until(&mut self, wanted: &'static str) -> Result<Value, CommandError> {
+        self.until_within(wanted, EVENT_LIMIT).await
+    }
+
+    /// The same, for events that may take longer.
+    async fn until_within(
+        &mut self,
+        wanted: &'static str,
+        limit: Duration,
+    ) -> Result<Value, CommandError> {
         loop {
-            match self.frames.next_event(EVENT_LIMIT).await? {
+            match self.frames.next_event(limit).await? {
                 Some((event, data)) if event == wanted => return Ok(data),
                 Some(_) => {}
                 None => {

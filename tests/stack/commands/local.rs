@@ -15,7 +15,7 @@ use crate::account::Account;
 use crate::chain::{Chain, ChainServer, Location};
 use crate::checkout;
 use crate::data_folder::{self, SHELTER};
-use crate::database::{API_LOGIN, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
+use crate::database::{API_LOGIN, DatabaseError, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
 use crate::postgres::Postgres;
 use crate::process::{Process, QUOTED_LINES};
 use crate::redis::Redis;
@@ -73,6 +73,9 @@ impl Local {
         server.create_if_missing(DATABASE).await?;
         run_worker_command("migrate", &settings.for_owner()).await?;
         server.create_logins().await?;
+        if chain.server().is_some() {
+            forget_chain(&server).await?;
+        }
         say("schema       up to date");
 
         let faucet = Faucet::start(chain.clone())
@@ -204,6 +207,22 @@ async fn servers(
         Ok(chain)
     };
     futures::try_join!(postgres, redis, chain)
+}
+
+/// Our own chain begins anew each time: how far the last one was followed means nothing on this one.
+async fn forget_chain(server: &DatabaseServer) -> Result<(), CommandError> {
+    let pool = server.pool(DATABASE).await?;
+    let forgotten = sqlx::query(
+        "update watched_keys set start_slot = 0, cursor_signature = null, cursor_slot = null",
+    );
+    let forgotten = forgotten.execute(&pool).await;
+    pool.close().await;
+    forgotten.map(drop).map_err(|source| {
+        CommandError::Database(DatabaseError::Sql {
+            doing: "forget the last chain".to_owned(),
+            source,
+        })
+    })
 }
 
 /// The api's port, checked before anything starts.

@@ -90,6 +90,7 @@ pub async fn submit_inapp_tx(
         };
         return Ok(Acknowledged::already(signature, invoice.status));
     }
+    app.submission_rate.check(session.user_id)?;
     match handed {
         Handed::Signature(signature) => note(&app, &invoice, signature).await,
         Handed::Transaction(signed) => {
@@ -135,6 +136,7 @@ async fn note(
     signature: String,
 ) -> Result<Json<Acknowledged>, FlatError> {
     let attempts_max = app.config.chain.relay_attempts_max;
+    let _turn = app.submissions.take(invoice.user_id).await;
     match note_submission(&app.pool, &invoice.id, &signature, attempts_max).await? {
         Submitted::Noted => Ok(Acknowledged::new(signature, false)),
         Submitted::NotPending(status) => Ok(Acknowledged::already(signature, status)),
@@ -180,7 +182,9 @@ async fn relay(
 ) -> Result<Json<Acknowledged>, FlatError> {
     let signature = admitted.signature.to_string();
     let attempts_max = app.config.chain.relay_attempts_max;
+    let turn = app.submissions.take(invoice.user_id).await;
     let stored = store_submission(&app.pool, &invoice.id, admitted, attempts_max).await?;
+    drop(turn);
     let outcome = match stored {
         Stored::Decided(outcome) => outcome,
         Stored::Waiting => {
