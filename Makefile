@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up build test lint sqlx clean prerequisites
+.PHONY: help up build test bench-watcher lint sqlx clean prerequisites
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STACK := $(TARGET)/debug/stack
 BINS := -p quittance-api -p quittance-worker -p quittance-watcher -p quittance-tests -p quittance-chain --bins
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 up: build ## start Quittance here with demo data, and stay until Ctrl-C (QUITTANCE_PORT, default 8080)
 	@exec setpriv --pdeathsig TERM -- "$(STACK)" up
@@ -20,8 +20,13 @@ build: prerequisites ## build the programs
 
 # Programs and tests in one build: apart, features that only tests need would have each crate built twice.
 test: prerequisites ## run all tests, on a temporary Postgres, Redis and chain
+	@tests/kit/prerequisites.sh
 	@cargo build --locked --workspace --bins --tests
 	@exec "$(STACK)" test -- cargo test --locked --workspace
+
+bench-watcher: prerequisites ## measure the watcher on a stack of its own (QUICK=1: in two minutes instead of eight)
+	@cargo build --locked --release $(BINS)
+	@exec setpriv --pdeathsig TERM -- "$(TARGET)/release/bench" $(if $(QUICK),--quick)
 
 lint: ## check the format and the lints
 	cargo fmt --all --check
@@ -47,7 +52,7 @@ clean: ## remove what was built, and the local stack's data
 	@if [[ -e .dev/lock ]] && ! flock --nonblock .dev/lock true; then \
 	    echo "error: the local stack is running; stop it first (Ctrl-C)" >&2; exit 1; fi
 	@if [[ -L .dev/data && $$(readlink .dev/data) == /var/tmp/quittance-* ]]; then rm -rf -- "$$(readlink .dev/data)"; fi
-	rm -rf .dev
+	rm -rf .dev tests/kit/client/node_modules tests/kit/client/judge/node_modules
 	cargo clean
 
 prerequisites:

@@ -35,7 +35,9 @@ create table deposit_accounts (
     added_at      timestamptz not null default now(),
     constraint deposit_accounts_token_complete check (
         (rail = 'sol-native') = (mint is null) and (mint is null) = (token_program is null)
-        and (mint is null) = (account = recipient))
+        and (mint is null) = (account = recipient)),
+    -- Invoices name rail and recipient: another mint on the same rail must not pay them.
+    unique (rail, recipient)
 );
 
 -- Keys whose history is followed, each by one watcher at a time: deposit accounts and the beacon.

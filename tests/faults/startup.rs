@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use sqlx::PgPool;
-use stack::database::{API_LOGIN, DatabaseServer, WORKER_LOGIN};
+use stack::database::{API_LOGIN, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
 use stack::deployment::{POSTGRES_URL, REDIS_URL};
 use stack::secret::{random_deposit_address, random_name, random_token};
 use stack::service::{API, WORKER, run_audit, run_worker_command};
@@ -23,10 +23,12 @@ fn settings(server: &DatabaseServer, database: &str) -> Settings {
         owner_url: server.superuser_url(database),
         api_url: server.login_url(API_LOGIN, database).unwrap(),
         worker_url: server.login_url(WORKER_LOGIN, database).unwrap(),
+        watcher_url: server.login_url(WATCHER_LOGIN, database).unwrap(),
         redis_url: of_test_run(REDIS_URL),
         redis_prefix: random_name("test"),
         operator_token: random_token(),
         deposit_address: random_deposit_address(),
+        chain: None,
         extra: BTreeMap::new(),
     }
 }

@@ -6,13 +6,14 @@ use stack::service::{run_audit, run_worker_command};
 use stack::settings::ANY_PORT;
 use stack::{Console, Deployment};
 
+use crate::chain_corruptions::{CHAIN_CORRUPTIONS, chain_books};
 use crate::corruptions::{CORRUPTIONS, Corruption};
 use crate::support::{
     NEVER_MS, STARTER, execute, fields, finish, get, invoice, start, until, user, user_with,
 };
 
 /// Every check, in the order of the answer.
-const CHECKS: [&str; 11] = [
+const CHECKS: [&str; 15] = [
     "debits_equal_credits",
     "balance_is_sum_of_transfers",
     "transfers_have_balances",
@@ -24,6 +25,10 @@ const CHECKS: [&str; 11] = [
     "paid_months_are_activated",
     "events_are_published",
     "payments_have_events",
+    "chain_credits_are_posted",
+    "chain_credits_are_backed",
+    "chain_progress_is_shown",
+    "ended_invoices_keep_nothing",
 ];
 
 async fn label(pool: &PgPool, invoice: &str, description: &str) {
@@ -68,6 +73,7 @@ async fn good_books(deployment: &Deployment) {
     );
     let balance = console.balance().await.expect("an answer").body;
     assert_eq!(balance["amount_micro"], 100_000_000 - STARTER - 1_000_000);
+    chain_books(deployment).await;
     all_published(pool).await;
 }
 
@@ -92,6 +98,9 @@ const KEEP: &str = "
     create table kept.adjustments as table public.adjustments;
     create table kept.invoices as table public.invoices;
     create table kept.subscriptions as table public.subscriptions;
+    create table kept.chain_payments as table public.chain_payments;
+    create table kept.chain_credits as table public.chain_credits;
+    create table kept.unattributed_deposits as table public.unattributed_deposits;
     create table kept.outbox_batches as table public.outbox_batches;
     create table kept.outbox as table public.outbox;
     revoke all on schema kept from public";
@@ -100,6 +109,7 @@ const KEEP: &str = "
 const RESTORE: &str = "
     begin;
     set local session_replication_role = replica;
+    delete from chain_credits; delete from chain_payments; delete from unattributed_deposits;
     delete from outbox; delete from outbox_batches; delete from subscriptions;
     delete from adjustments; delete from transfers; delete from invoices;
     delete from balances; delete from users;
@@ -109,6 +119,9 @@ const RESTORE: &str = "
     insert into adjustments select * from kept.adjustments;
     insert into invoices select * from kept.invoices;
     insert into subscriptions select * from kept.subscriptions;
+    insert into chain_payments select * from kept.chain_payments;
+    insert into chain_credits overriding system value select * from kept.chain_credits;
+    insert into unattributed_deposits overriding system value select * from kept.unattributed_deposits;
     insert into outbox_batches overriding system value select * from kept.outbox_batches;
     insert into outbox overriding system value select * from kept.outbox;
     commit";
@@ -164,7 +177,7 @@ async fn every_planted_corruption_turns_exactly_its_checks_false() {
         plant,
         repair,
         checks,
-    } in CORRUPTIONS
+    } in CORRUPTIONS.iter().chain(CHAIN_CORRUPTIONS)
     {
         execute(pool, plant).await;
         assert_eq!(failed(&audit(&deployment).await), *checks, "{what}");

@@ -11,7 +11,7 @@ pub struct Corruption {
     pub checks: &'static [&'static str],
 }
 
-const fn rows(
+pub const fn rows(
     what: &'static str,
     plant: &'static str,
     checks: &'static [&'static str],
@@ -124,7 +124,7 @@ pub const CORRUPTIONS: &[Corruption] = &[
                 select (select max(id) from outbox_batches), 'balance:' || p.user_id::text,
                        jsonb_build_object('position', p.id) from posted p",
         repair: "create unique index transfers_invoice_debit on transfers (ref_invoice_id)
-                 where kind = 'invoice_debit'",
+                 where kind in ('invoice_debit', 'invoice_payment')",
         checks: &[ONE_DEBIT, EVIDENCE],
     },
     Corruption {
@@ -149,7 +149,7 @@ pub const CORRUPTIONS: &[Corruption] = &[
                 select (select max(id) from outbox_batches), 'balance:' || p.user_id::text,
                        jsonb_build_object('position', p.id) from posted p",
         repair: "create unique index transfers_invoice_debit on transfers (ref_invoice_id)
-                 where kind = 'invoice_debit'",
+                 where kind in ('invoice_debit', 'invoice_payment')",
         checks: &[ONE_DEBIT],
     },
     rows(
@@ -187,7 +187,8 @@ pub const CORRUPTIONS: &[Corruption] = &[
         "begin; set local session_replication_role = replica;
          update invoices set status = 'cancelled', paid_at = null, processed_at = null
          where description = 'paid';
-         delete from subscriptions; commit",
+         delete from subscriptions
+         where user_id = (select user_id from invoices where description = 'paid'); commit",
         &[DEBITS],
     ),
     rows(

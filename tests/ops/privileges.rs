@@ -3,10 +3,12 @@
 use sqlx::{Connection, PgConnection};
 use stack::{Console, Deployment};
 
+use crate::chain_books::{record, register};
+use crate::chain_privileges::{CHAIN, NOT_THE_WATCHER, WATCHER_ONLY};
 use crate::support::{STARTER, everything, finish, invoice, start, user_with};
 
-/// Neither role may write what only the settlement functions write.
-const BOTH: &[&str] = &[
+/// No role may write what only the settlement functions write.
+const ALL: &[&str] = &[
     "update balances set amount_micro = amount_micro + 1",
     "update balances set locked_at = now()",
     "update balances set last_transfer_id = 0",
@@ -61,7 +63,7 @@ const BOTH: &[&str] = &[
     "select emit_events(array['balance:x'], array['{}'::jsonb])",
 ];
 
-/// Neither role may change the schema, or what guards it.
+/// No role may change the schema, or what guards it.
 const DEFINITIONS: &[&str] = &[
     "create table mine (id int)",
     "create view mine as select * from balances",
@@ -104,6 +106,8 @@ const NOT_THE_API: &[&str] = &[
     "select retire_events(now(), 10)",
     "select * from unpublished_events(interval '1 second', 10)",
     "insert into parked_jobs (queue, entry_id, payload, reason, deliveries) values ('pay', 'x', 'x', 'x', 1)",
+    "update relay_transactions set state = 'finalized'",
+    "update relay_transactions set absences = 0",
 ];
 
 /// What only the api does.
@@ -125,6 +129,10 @@ const NOT_THE_WORKER: &[&str] = &[
     "insert into paused_queues (queue) values ('pay')",
     "delete from paused_queues",
     "update users set created_at = now()",
+    "select attribute_deposit(1, 'inv_0000000000000001', 'n', 't')",
+    "update unattributed_deposits set resolved_at = now(), resolution = 'dismissed'",
+    "select store_submission('inv_0000000000000001', 's', '', 1)",
+    "select note_submission('inv_0000000000000001', 's', 1)",
 ];
 
 /// SQLSTATE `insufficient_privilege`.
@@ -161,7 +169,9 @@ async fn busy() -> (Deployment, Console) {
     let console = user_with(&deployment, 2 * STARTER).await;
     let id = invoice(&console).await;
     assert_eq!(console.pay(&id).await.expect("an answer").status, 200);
-    invoice(&console).await;
+    let part = invoice(&console).await;
+    register(&deployment).await;
+    record(deployment.pool(), "part", &[(&part, 5)], 3).await;
     (deployment, console)
 }
 
@@ -169,7 +179,12 @@ async fn busy() -> (Deployment, Console) {
 async fn the_api_may_only_do_its_own_work() {
     let (deployment, _) = busy().await;
     let before = everything(deployment.pool()).await;
-    let statements = BOTH.iter().chain(DEFINITIONS).chain(NOT_THE_API);
+    let statements = ALL
+        .iter()
+        .chain(CHAIN)
+        .chain(DEFINITIONS)
+        .chain(NOT_THE_API)
+        .chain(WATCHER_ONLY);
     assert_all_refused(&deployment.settings().api_url, statements).await;
     assert_eq!(everything(deployment.pool()).await, before);
     finish(deployment).await;
@@ -179,8 +194,27 @@ async fn the_api_may_only_do_its_own_work() {
 async fn the_worker_may_only_do_its_own_work() {
     let (deployment, _) = busy().await;
     let before = everything(deployment.pool()).await;
-    let statements = BOTH.iter().chain(DEFINITIONS).chain(NOT_THE_WORKER);
+    let statements = ALL
+        .iter()
+        .chain(CHAIN)
+        .chain(DEFINITIONS)
+        .chain(NOT_THE_WORKER)
+        .chain(WATCHER_ONLY);
     assert_all_refused(&deployment.settings().worker_url, statements).await;
+    assert_eq!(everything(deployment.pool()).await, before);
+    finish(deployment).await;
+}
+
+#[tokio::test]
+async fn the_watcher_may_only_do_its_own_work() {
+    let (deployment, _) = busy().await;
+    let before = everything(deployment.pool()).await;
+    let statements = ALL.iter().chain(CHAIN).chain(DEFINITIONS);
+    let statements = statements
+        .chain(NOT_THE_API)
+        .chain(NOT_THE_WORKER)
+        .chain(NOT_THE_WATCHER);
+    assert_all_refused(&deployment.settings().watcher_url, statements).await;
     assert_eq!(everything(deployment.pool()).await, before);
     finish(deployment).await;
 }
@@ -228,7 +262,13 @@ async fn the_processes_use_these_roles_and_the_roles_are_plain() {
             "quittance_worker".to_owned(),
         ),
     ];
-    assert_eq!(memberships, expected);
+    // Here no watcher runs, but its login is there.
+    let watcher = (
+        "quittance_watcher_login".to_owned(),
+        "quittance_watcher".to_owned(),
+    );
+    assert_eq!(memberships[0], expected[0]);
+    assert_eq!(memberships[1..], [watcher, expected[1].clone()]);
     // Functions that run with the owner's rights cannot be tricked into another schema.
     let open: Vec<String> = sqlx::query_scalar(
         "select proname::text from pg_proc where pronamespace = 'public'::regnamespace and prosecdef

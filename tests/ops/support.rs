@@ -88,6 +88,11 @@ pub async fn everything(pool: &PgPool) -> Value {
             'sessions', (select jsonb_agg(to_jsonb(t) order by t.token_hash) from sessions t),
             'parked', (select jsonb_agg(to_jsonb(t) order by t.id) from parked_jobs t),
             'paused', (select jsonb_agg(to_jsonb(t) order by t.queue) from paused_queues t),
+            'payments', (select jsonb_agg(to_jsonb(t) order by t.signature, t.account) from chain_payments t),
+            'credits', (select jsonb_agg(to_jsonb(t) order by t.id) from chain_credits t),
+            'deposits', (select jsonb_agg(to_jsonb(t) order by t.id) from unattributed_deposits t),
+            'accounts', (select jsonb_agg(to_jsonb(t) order by t.account) from deposit_accounts t),
+            'relays', (select jsonb_agg(to_jsonb(t) order by t.signature) from relay_transactions t),
             'actions', (select jsonb_agg(to_jsonb(t) order by t.id) from operator_actions t),
             'outbox', (select jsonb_agg(to_jsonb(t) order by t.id) from outbox t))",
     )

@@ -29,6 +29,9 @@ async fn a_verb_that_a_path_does_not_take_is_refused() {
         ("/ops/v1/parked".to_owned(), &["GET"]),
         ("/ops/v1/parked/1/retry".to_owned(), &["POST"]),
         ("/ops/v1/parked/1/discard".to_owned(), &["POST"]),
+        ("/ops/v1/unattributed".to_owned(), &["GET"]),
+        ("/ops/v1/unattributed/1/attribute".to_owned(), &["POST"]),
+        ("/ops/v1/unattributed/1/dismiss".to_owned(), &["POST"]),
     ];
     for (path, taken) in paths {
         for verb in ["GET", "POST", "PUT", "PATCH", "DELETE"] {

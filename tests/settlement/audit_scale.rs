@@ -28,7 +28,7 @@ async fn the_audit_copes_with_a_ledger_that_the_planner_believes_empty() {
             "insert into invoices (id, user_id, amount_micro, channel, rail, action, plan, months, address,
                                    reference_pubkey, expires_at)
              select 'inv_' || substr(md5($1::text || n), 1, 16), $1, 1, 'crypto-onchain', 'sol-native',
-                    'subscription_purchase', 'starter', 1, 'address', 'reference', now() + interval '1 hour'
+                    'subscription_purchase', 'starter', 1, 'address', $1::text || n, now() + interval '1 hour'
              from generate_series(1, $2) as n returning id",
         )
         .bind(user.0)

@@ -6,6 +6,17 @@
 )]
 
 mod audit_scale;
+mod chain_amounts;
+mod chain_confirmed;
+mod chain_events;
+mod chain_model;
+mod chain_order;
+mod chain_races;
+mod chain_rules;
+mod chain_scene;
+mod chain_serial;
+mod chain_serial_events;
+mod chain_world;
 mod model;
 mod races;
 mod rules;

@@ -65,6 +65,10 @@ pub async fn examine(
             return list(context, signature, "unreadable").await;
         }
     };
+    if transaction.signature.to_string() != signature {
+        tracing::error!(signature, "a node answered with another transaction");
+        return Ok(Examined::Absent);
+    }
     let tagged = tagged_invoices(&context.pool, &transaction).await?;
     let accounts = context.accounts.borrow().clone();
     let verdict = verify(&transaction, &accounts, &tagged);

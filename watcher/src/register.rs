@@ -48,7 +48,8 @@ async fn try_register(
     let start_slot =
         i64::try_from(slot).map_err(|_| NodeError::Unreadable("the slot".to_owned()))?;
     let mut keys = Vec::new();
-    for account in deposit_accounts(&config.billing, nodes).await? {
+    let configured = deposit_accounts(&config.billing, nodes).await?;
+    for account in &configured {
         let (mint, program) = account.token.unzip();
         sqlx::query!(
             "insert into deposit_accounts (account, rail, recipient, mint, token_program)
@@ -72,5 +73,11 @@ async fn try_register(
     )
     .execute(pool)
     .await?;
-    known_deposit_accounts(pool).await
+    let known = known_deposit_accounts(pool).await?;
+    match configured.iter().find(|account| !known.contains(account)) {
+        Some(account) => Err(DepositError::OtherMint {
+            rail: account.rail.id(),
+        }),
+        None => Ok(known),
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use shared::chain::{DepositError, Nodes};
+use shared::chain::{DepositAccount, DepositError, Nodes};
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
@@ -13,6 +13,7 @@ use shared::queue::RedisLink;
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -86,20 +87,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 found: Arc::new(Notify::new()),
                 backfill: Arc::new(Notify::new()),
             };
-            let tasks = [
-                supervised(
-                    "lease",
-                    lease::keep(context.clone(), share_keys, share_accounts),
-                ),
-                supervised("follow", follow::follow(context.clone())),
-                supervised("backfill", backfill::poll(context.clone())),
-                supervised("references", references::sweep(context.clone())),
-                supervised("observe", observe::examine_found(context.clone())),
-                supervised("finality", finality::track(context.clone())),
-                supervised("release", release::sweep(context.clone())),
-                supervised("retention", retention::sweep(context)),
-            ];
-            for task in tasks {
+            for task in tasks(context, share_keys, share_accounts) {
                 let _ = task.await;
             }
         }
@@ -120,11 +108,28 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     Ok(())
 }
 
-fn serve_probes(
-    listener: TcpListener,
-    router: Router,
-    shutdown: Shutdown,
-) -> tokio::task::JoinHandle<()> {
+/// Every part of the watching, started.
+fn tasks(
+    context: Context,
+    share_keys: watch::Sender<BTreeSet<String>>,
+    share_accounts: watch::Sender<Arc<Vec<DepositAccount>>>,
+) -> [JoinHandle<()>; 8] {
+    [
+        supervised(
+            "lease",
+            lease::keep(context.clone(), share_keys, share_accounts),
+        ),
+        supervised("follow", follow::follow(context.clone())),
+        supervised("backfill", backfill::poll(context.clone())),
+        supervised("references", references::sweep(context.clone())),
+        supervised("observe", observe::examine_found(context.clone())),
+        supervised("finality", finality::track(context.clone())),
+        supervised("release", release::sweep(context.clone())),
+        supervised("retention", retention::sweep(context)),
+    ]
+}
+
+fn serve_probes(listener: TcpListener, router: Router, shutdown: Shutdown) -> JoinHandle<()> {
     tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
         if let Err(error) = axum::serve(listener, router)

@@ -40,6 +40,14 @@ pub enum DepositError {
         /// What is there instead.
         found: String,
     },
+    /// Invoices of this address were created with another mint.
+    #[error(
+        "QUITTANCE_SOLANA_DEPOSIT_ADDRESS was used with another mint for {rail}; use a new address with the new mint"
+    )]
+    OtherMint {
+        /// The rail.
+        rail: &'static str,
+    },
     /// The database failed.
     #[error("deposit accounts cannot be read")]
     Database(#[from] sqlx::Error),
@@ -55,7 +63,9 @@ impl DepositError {
         match self {
             Self::Node(error) => !matches!(error, NodeError::Refused { .. }),
             Self::Database(error) => crate::db::is_transient(error),
-            Self::Key(_) | Self::Mint { .. } | Self::UnknownValue(_) => false,
+            Self::Key(_) | Self::Mint { .. } | Self::OtherMint { .. } | Self::UnknownValue(_) => {
+                false
+            }
         }
     }
 }

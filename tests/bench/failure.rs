@@ -1,0 +1,75 @@
+//! What can go wrong.
+
+use std::io;
+use std::time::Duration;
+
+use solana_signature::Signature;
+use stack::chain::rpc::RpcError;
+use stack::chain::signing::SigningError;
+use stack::client::ClientError;
+use stack::{ChainError, DeploymentError};
+
+/// Why there is no table.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The stack.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The node.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// A transaction.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The api.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Postgres.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Redis.
+    #[error("Redis failed: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// The watcher's metrics.
+    #[error("the watcher's metrics cannot be read: {0}")]
+    Metrics(#[from] reqwest::Error),
+    /// A process of the system.
+    #[error("/proc/{0} cannot be read; this program needs Linux")]
+    Process(u32),
+    /// An invoice does not say how to pay it.
+    #[error("an invoice does not say how to pay it: {0}")]
+    Unpayable(String),
+    /// A payment failed on chain.
+    #[error("the payment {signature} failed on chain: {error}")]
+    Refused {
+        /// Its signature.
+        signature: Signature,
+        /// Solana's error, as JSON.
+        error: serde_json::Value,
+    },
+    /// Payments were not settled.
+    #[error("{unpaid} of {all} invoices were not paid within {} s", limit.as_secs())]
+    Unpaid {
+        /// So many.
+        unpaid: usize,
+        /// Of so many.
+        all: usize,
+        /// How long they were given.
+        limit: Duration,
+    },
+    /// A task ended early.
+    #[error("a task ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// Signals cannot be received.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// Somebody stopped it.
+    #[error("interrupted")]
+    Interrupted,
+    /// The machine is too slow or too busy.
+    #[error("not done within {} s; is the machine busy?", .0.as_secs())]
+    TooLong(Duration),
+}

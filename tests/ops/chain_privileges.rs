@@ -1,0 +1,224 @@
+//! The same for payments on chain; and everything that the roles may do beyond reading, to the last function.
+
+use stack::Deployment;
+
+use crate::support::{finish, start};
+
+/// What no role may write directly, and the functions that only settlement calls.
+pub const CHAIN: &[&str] = &[
+    "insert into chain_payments (signature, account, slot, net_units, state)
+     select 's', account, 1, 5, 'finalized' from deposit_accounts",
+    "update chain_payments set net_units = 1",
+    "update chain_payments set state = 'finalized'",
+    "delete from chain_payments",
+    "truncate chain_payments cascade",
+    "insert into chain_credits (signature, account, invoice_id, units, state)
+     select signature, account, (select max(id) from invoices), 1, 'finalized' from chain_payments",
+    "update chain_credits set settled_at = null, worth_micro = null",
+    "update chain_credits set units = 1",
+    "delete from chain_credits",
+    "update invoices set payment_confirming = true",
+    "update deposit_accounts set recipient = 'mine'",
+    "delete from deposit_accounts",
+    "update unattributed_deposits set units = 1",
+    "update unattributed_deposits set invoice_id = 'inv_0000000000000001'",
+    "delete from unattributed_deposits",
+    "insert into chain_signatures (signature, source) values ('s', 'me')",
+    "insert into reference_sweeps (invoice_id, next_at) select id, now() from invoices",
+    "update reference_sweeps set next_at = 'infinity'",
+    "insert into relay_transactions (signature, invoice_id, wire) select 's', id, '' from invoices limit 1",
+    "update relay_transactions set wire = ''",
+    "delete from relay_transactions",
+    "insert into submitted_signatures (invoice_id, signature) select id, 's' from invoices limit 1",
+    "delete from submitted_signatures",
+    "select credit_balance((select id from users limit 1), 'sol-native', 5, null, 'p', now(), 't')",
+    "select activate_subscription((select id from users limit 1), 'scale', 1, now())",
+    "select take_credits(i, true, now()) from invoices i",
+    "select settle_chain_invoices(array(select id from invoices), true, 't')",
+    "select lock_signature('s')",
+    "select lock_credited('s', '{}')",
+    "select list_reversals('s')",
+    "select count_submissions('inv_0000000000000001')",
+    "alter function record_chain_payment(text, bigint, boolean, boolean, text[], bigint[], text[], text[], bigint[],
+         text[], bigint[], text[], text[], text) security invoker",
+    "drop trigger invoices_reference_sweep on invoices",
+];
+
+/// What only the watcher does.
+pub const WATCHER_ONLY: &[&str] = &[
+    "select record_chain_payment('s', 1, true, false, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 't')",
+    "select reverse_chain_payment('part', 't')",
+    "select settle_ended_invoices(10, 't')",
+    "select take_signatures('found', 10, interval '1 second')",
+    "select take_references(10, 30)",
+    "insert into deposit_accounts (account, rail, recipient) values ('mine', 'sol-native', 'mine')",
+    "insert into watched_keys (key, start_slot) values ('mine', 0)",
+    "update watched_keys set cursor_slot = 0",
+    "insert into watchers (id) values (gen_random_uuid())",
+    "delete from watchers",
+    "update chain_signatures set state = 'done'",
+    "delete from chain_signatures",
+    "insert into unattributed_deposits (signature, reason) values ('s', 'r')",
+];
+
+/// What api and worker may and the watcher may not, beyond what is each one's alone: secrets, and others' queues.
+pub const NOT_THE_WATCHER: &[&str] = &[
+    "select * from sessions",
+    "select * from operator_actions",
+    "select * from parked_jobs",
+    "select * from paused_queues",
+    "delete from sessions",
+    "delete from watched_keys",
+    "delete from reference_sweeps",
+];
+
+/// Every function that each role may call.
+const FUNCTIONS: [(&str, &[&str]); 3] = [
+    (
+        "quittance_api",
+        &[
+            "adjust_balance",
+            "attribute_deposit",
+            "balance_message",
+            "cancel_invoice",
+            "effective_status",
+            "invoice_message",
+            "mark_published",
+            "note_signatures",
+            "note_submission",
+            "set_balance_lock",
+            "store_submission",
+            "units_due",
+            "units_per_token",
+            "units_worth_micro",
+            "unix_seconds",
+            "user_delta_micro",
+        ],
+    ),
+    (
+        "quittance_watcher",
+        &[
+            "balance_message",
+            "effective_status",
+            "invoice_message",
+            "mark_published",
+            "note_signatures",
+            "record_chain_payment",
+            "reverse_chain_payment",
+            "settle_ended_invoices",
+            "take_references",
+            "take_signatures",
+            "units_due",
+            "units_per_token",
+            "units_worth_micro",
+            "unix_seconds",
+            "user_delta_micro",
+        ],
+    ),
+    (
+        "quittance_worker",
+        &[
+            "balance_message",
+            "effective_status",
+            "expire_invoices",
+            "invoice_message",
+            "mark_published",
+            "note_signatures",
+            "retire_events",
+            "settle_from_balance",
+            "units_due",
+            "units_per_token",
+            "units_worth_micro",
+            "unix_seconds",
+            "unpublished_events",
+            "user_delta_micro",
+        ],
+    ),
+];
+
+/// Every write that each role may do, with its columns where not the whole row is meant.
+const WRITES: [(&str, &[&str]); 3] = [
+    (
+        "quittance_api",
+        &[
+            "delete paused_queues",
+            "delete sessions",
+            "insert balances(user_id)",
+            "insert invoices(action, address, amount_micro, channel, client_request_hash, client_request_id, created_at, \
+             description, expires_at, fx_micro_per_token, id, months, plan, rail, reference_pubkey, user_id)",
+            "insert operator_actions",
+            "insert paused_queues",
+            "insert sessions",
+            "insert users",
+            "update parked_jobs(resolution, resolved_at)",
+            "update sessions(expires_at)",
+            "update unattributed_deposits(note, resolution, resolved_at)",
+            "update users(created_at)",
+        ],
+    ),
+    (
+        "quittance_watcher",
+        &[
+            "delete chain_signatures",
+            "delete watchers",
+            "insert deposit_accounts",
+            "insert unattributed_deposits",
+            "insert watched_keys",
+            "insert watchers",
+            "update chain_signatures(attempts, next_at, note, priority, slot, state)",
+            "update watched_keys",
+            "update watchers",
+        ],
+    ),
+    (
+        "quittance_worker",
+        &[
+            "delete sessions",
+            "insert parked_jobs",
+            "update relay_transactions(absences, accepted, last_valid_height, next_at, reason, sends, state, updated_at)",
+        ],
+    ),
+];
+
+async fn listed(deployment: &Deployment, query: &'static str, role: &str) -> Vec<String> {
+    sqlx::query_scalar(query)
+        .bind(role)
+        .fetch_all(deployment.pool())
+        .await
+        .expect("a list")
+}
+
+#[tokio::test]
+async fn each_role_calls_and_writes_what_is_listed_here_and_nothing_else() {
+    let deployment = start(Deployment::builder().workers(0)).await;
+    for (role, expected) in FUNCTIONS {
+        let may = listed(
+            &deployment,
+            "select proname::text from pg_proc where pronamespace = 'public'::regnamespace
+               and has_function_privilege($1, oid, 'execute') order by proname collate \"C\"",
+            role,
+        );
+        assert_eq!(may.await, expected, "{role}");
+    }
+    for (role, expected) in WRITES {
+        let may = listed(
+            &deployment,
+            "select a.may from (
+                 select lower(p.kind) || ' ' || c.relname as may from pg_class c,
+                        unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES']) as p (kind)
+                 where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+                   and has_table_privilege($1, c.oid, p.kind)
+                 union all
+                 select lower(p.kind) || ' ' || c.relname || '(' || string_agg(a.attname, ', ' order by a.attname) || ')'
+                 from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped,
+                      unnest(array['INSERT', 'UPDATE']) as p (kind)
+                 where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+                   and not has_table_privilege($1, c.oid, p.kind)
+                   and has_column_privilege($1, c.oid, a.attnum, p.kind)
+                 group by p.kind, c.relname) as a order by a.may collate \"C\"",
+            role,
+        );
+        assert_eq!(may.await, expected, "{role}");
+    }
+    finish(deployment).await;
+}

@@ -1,0 +1,109 @@
+//! What the model of payments on chain is about: invoices, effects of transactions, money for operators.
+
+use std::collections::BTreeMap;
+
+/// Deposit accounts of the model, one per rail: lamports, and two tokens of six decimals that are dollars.
+pub const RAILS: usize = 3;
+/// Why money waits that was settled at confirmed and is gone.
+pub const REVERSED: &str = "reversed_after_settlement";
+/// Why money waits that replaced such money.
+pub const CHANGED: &str = "changed_after_settlement";
+
+/// How sure the chain is of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sureness {
+    /// Seen; may go away.
+    Confirmed,
+    /// For ever.
+    Final,
+    /// Gone.
+    Reversed,
+}
+
+/// Where an invoice stands, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Not settled, swept or given up.
+    Pending,
+    /// Settled.
+    Paid,
+    /// Swept.
+    Expired,
+    /// Given up.
+    Cancelled,
+}
+
+/// An invoice of the model.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Index of its user.
+    pub owner: usize,
+    /// Micro-USD.
+    pub amount_micro: i64,
+    /// Whether it credits the balance.
+    pub topup: bool,
+    /// Index of its deposit account.
+    pub rail: usize,
+    /// Locked price of one whole token, micro-USD; dollars have none.
+    pub rate_micro: Option<i64>,
+    /// Its time is over.
+    pub overdue: bool,
+    /// Its state.
+    pub status: Status,
+    /// Waits for a payment to become final.
+    pub confirming: bool,
+    /// What it shows as received.
+    pub received_micro: i64,
+    /// Position of its stream.
+    pub version: i64,
+    /// What came out of the treasury for it.
+    pub treasury_micro: i64,
+}
+
+impl Order {
+    /// What units are worth, rounded down.
+    pub fn worth(&self, units: u64) -> i64 {
+        let decimals = if self.rail == 0 { 9 } else { 6 };
+        let rate = u128::try_from(self.rate_micro.unwrap_or(1_000_000)).unwrap();
+        i64::try_from(u128::from(units) * rate / 10_u128.pow(decimals)).unwrap()
+    }
+
+    /// The fewest units that are worth the amount.
+    pub fn due(&self) -> u64 {
+        let decimals = if self.rail == 0 { 9 } else { 6 };
+        let rate = u128::try_from(self.rate_micro.unwrap_or(1_000_000)).unwrap();
+        let amount = u128::try_from(self.amount_micro).unwrap() * 10_u128.pow(decimals);
+        u64::try_from(amount.div_ceil(rate)).unwrap()
+    }
+
+    /// Whether it can still be paid.
+    pub fn is_open(&self) -> bool {
+        self.status == Status::Pending && (!self.overdue || self.confirming)
+    }
+}
+
+/// What a transaction does, seen from one fork of the chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Units by invoice.
+    pub credits: BTreeMap<usize, u64>,
+    /// Units by deposit account that are for no invoice.
+    pub rest: [u64; RAILS],
+}
+
+/// Something for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deposit {
+    /// The transaction.
+    pub transaction: usize,
+    /// The account.
+    pub rail: usize,
+    /// Base units.
+    pub units: u64,
+    /// Why it waits.
+    pub reason: &'static str,
+    /// The invoice it has to do with.
+    pub invoice: Option<usize>,
+    /// What became of it.
+    pub resolution: Option<&'static str>,
+}
