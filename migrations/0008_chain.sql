@@ -13,7 +13,7 @@ exception
 end
 $$;
 
--- A payment was seen that is not final yet: the invoice does not expire before that is decided.
+-- The whole price was seen and is not final yet: the invoice does not expire before that is decided.
 alter table invoices add column payment_confirming boolean not null default false;
 -- A reference names one invoice for ever.
 create unique index invoices_by_reference on invoices (reference_pubkey);
@@ -71,6 +71,7 @@ create table chain_signatures (
     attempts  integer not null default 0,
     next_at   timestamptz not null default now(),
     found_at  timestamptz not null default now(),
+    -- Why it could not be read, if so; it is listed for an operator meanwhile.
     note      text
 ) with (fillfactor = 70);
 create index chain_signatures_due on chain_signatures (state, priority desc, next_at) where state in ('found', 'confirmed');
@@ -146,6 +147,18 @@ create unique index unattributed_rest on unattributed_deposits (signature, accou
 create unique index unattributed_settled on unattributed_deposits (signature, account, invoice_id, reason)
     where reason in ('reversed_after_settlement', 'changed_after_settlement');
 create index unattributed_open on unattributed_deposits (id) where resolved_at is null;
+
+-- What could be read after all waits for nobody.
+create function strike_off_unread() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    delete from unattributed_deposits u
+    where u.signature = new.signature and u.account is null and u.resolved_at is null;
+    return null;
+end
+$$;
+create trigger chain_signatures_read after update of note on chain_signatures
+    for each row when (old.note is not null and new.note is null) execute function strike_off_unread();
 
 -- Signed transactions handed to us for broadcasting. Their state is about transport only; it never pays an invoice.
 create table relay_transactions (

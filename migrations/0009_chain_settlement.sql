@@ -97,7 +97,9 @@ begin
         select coalesce(sum(c.units) filter (where c.state <> 'reversed'), 0) as units,
                coalesce(sum(c.units) filter (where c.settled_at is null
                    and (c.state = 'finalized' or p_at_confirmed and c.state = 'confirmed')), 0) as ready,
-               coalesce(bool_or(c.state = 'confirmed'), false) as confirming,
+               -- A part of the price does not stop the clock: it would keep a locked rate open for a lamport at a time.
+               coalesce(bool_or(c.state = 'confirmed')
+                        and sum(c.units) filter (where c.state <> 'reversed') >= units_due(v_invoice), false) as confirming,
                (array_agg(c.signature order by c.id desc) filter (where c.settled_at is null
                    and (c.state = 'finalized' or p_at_confirmed and c.state = 'confirmed')))[1] as signature
         into v_credits from chain_credits c where c.invoice_id = v_invoice.id;

@@ -23,7 +23,8 @@ async fn case_50_watchers_killed_at_random_moments_settle_each_payment_once() {
         streams.push(stream);
     }
     for (round, some) in bills.chunks(EACH).enumerate() {
-        net.chain.land_all(some.iter().map(|bill| net.payment(bill)));
+        net.chain
+            .land_all(some.iter().map(|bill| net.payment(bill)));
         // From before it is found to after it is settled.
         let moment = rand::rng().random_range(0..1_500);
         println!("round {round}: killed after {moment} ms");

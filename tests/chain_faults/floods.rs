@@ -37,7 +37,7 @@ fn worthless(net: &Net, count: usize, names: &[Pubkey]) -> Vec<FakeTransaction> 
 fn copy(model: &FakeTransaction) -> FakeTransaction {
     let bytes: Vec<u8> = std::iter::repeat_with(rand::random).take(64).collect();
     let mut copy = model.clone();
-    copy.wire[SIGNATURE_AT..SIGNATURE_AT + bytes.len()].copy_from_slice(&bytes);
+    copy.wire[SIGNATURE_AT..][..bytes.len()].copy_from_slice(&bytes);
     copy.signature = Signature::try_from(bytes.as_slice()).unwrap();
     copy
 }

@@ -39,10 +39,8 @@ async fn slot_of(deployment: &Deployment, signature: &Signature) -> i64 {
 async fn case_42_what_is_never_confirmed_is_nothing() {
     let net = Net::start(1).await;
     let deployment = net.launch(net.builder()).await;
-    let (bill, other) = (
-        Bill::in_app(&deployment).await,
-        Bill::new(&deployment).await,
-    );
+    let bill = Bill::in_app(&deployment).await;
+    let others = Bill::several(&deployment, 2).await;
     let signature = net.chain.land(net.payment(&bill));
     net.chain.process(&signature).unwrap();
     // Somebody even points to it.
@@ -51,13 +49,14 @@ async fn case_42_what_is_never_confirmed_is_nothing() {
     let answer = bill.console.raw(reqwest::Method::POST, &path, Some(&body));
     assert_eq!(answer.await.unwrap().status, 200);
 
-    net.chain.land(net.payment(&other));
-    until_paid_once(&deployment, &[&other]).await;
+    net.chain.land(net.payment(&others[0]));
+    until_paid_once(&deployment, &[&others[0]]).await;
 
     assert_untouched(&deployment, &bill).await;
     net.chain.fork_out(&signature).unwrap();
-    until_slot(&net, net.chain.slot() + 200).await;
-    until_stage(&deployment, &signature, "dropped").await;
+    net.chain.advance(200);
+    net.chain.land(net.payment(&others[1]));
+    until_paid_once(&deployment, &[&others[0], &others[1]]).await;
     assert_untouched(&deployment, &bill).await;
     deployment.finish().await.unwrap();
 }
@@ -100,7 +99,13 @@ async fn case_43_a_payment_that_lands_again_with_another_effect_counts_as_it_end
     until_received(&bill, 1_000_000).await;
     until_stage(&deployment, &signature, "done").await;
     assert_eq!(credits(&deployment, &bill).await, [1_000_000]);
-    assert_eq!((bill.now().await["status"].as_str(), moved(&deployment).await), (Some("pending"), (0, 0)));
+    assert_eq!(
+        (
+            bill.now().await["status"].as_str(),
+            moved(&deployment).await
+        ),
+        (Some("pending"), (0, 0))
+    );
     net.chain.land(net.part(&bill, 2_000_000));
     until_status(&bill, "paid").await;
     assert_eq!(credits(&deployment, &bill).await, [1_000_000, 2_000_000]);
@@ -136,21 +141,29 @@ async fn case_43_a_payment_that_lands_again_and_fails_is_taken_back() {
 
 #[tokio::test]
 async fn case_44_a_payment_that_is_gone_for_good_is_taken_back_and_the_invoice_stays_payable() {
-    let net = Net::start(2).await;
+    let net = Net::start(3).await;
     let deployment = net.launch(net.builder()).await;
+    // One that stands still for ever, and never saw it, has no say.
+    net.nodes[2].set_stuck(true);
     let bill = Bill::new(&deployment).await;
     let mut stream = bill.console.invoice_stream(&bill.id).await.unwrap();
     assert_eq!(next_event(&mut stream).await.0, "snapshot");
     let signature = confirmed(&net, &bill, net.payment(&bill)).await;
     let (name, data) = next_event(&mut stream).await;
-    assert_eq!((name.as_str(), &data["payments_received_micro"]), ("invoice_progress", &bill.micro.into()));
+    assert_eq!(
+        (name.as_str(), &data["payments_received_micro"]),
+        ("invoice_progress", &bill.micro.into())
+    );
 
     net.chain.fork_out(&signature).unwrap();
     net.chain.advance(200);
 
     let (name, data) = next_event(&mut stream).await;
     // Zero is left out.
-    assert_eq!((name.as_str(), data.get("payments_received_micro")), ("invoice_progress", None));
+    assert_eq!(
+        (name.as_str(), data.get("payments_received_micro")),
+        ("invoice_progress", None)
+    );
     until_stage(&deployment, &signature, "dropped").await;
     let invoice = bill.now().await;
     assert_eq!(

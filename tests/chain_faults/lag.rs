@@ -1,6 +1,7 @@
 //! Nodes that are behind, and do not know where another one's history was read to.
 
-use fault_kit::{RpcMethod, UnknownSignature};
+use fault_kit::{FakeNode, RpcMethod, UnknownSignature};
+use solana_signature::Signature;
 use stack::Deployment;
 
 use crate::books::{events, until_paid_once};
@@ -18,14 +19,26 @@ async fn cursors(deployment: &Deployment) -> Vec<(String, Option<i64>)> {
         .unwrap()
 }
 
-/// Waits until both keys that the payments name have moved beyond their beginning.
-async fn until_read(deployment: &Deployment) -> Vec<(String, Option<i64>)> {
+/// Waits until the histories of both keys that payments name are read up to this one.
+async fn until_read(deployment: &Deployment, upto: &Signature) -> Vec<(String, Option<i64>)> {
     until("two cursors have moved", async || {
-        let now = cursors(deployment).await;
-        let moved = now.iter().filter(|(_, slot)| slot.is_some()).count();
-        (moved == 2).then_some(now)
+        let moved: i64 =
+            sqlx::query_scalar("select count(*) from watched_keys where cursor_signature = $1")
+                .bind(upto.to_string())
+                .fetch_one(deployment.pool())
+                .await
+                .unwrap();
+        (moved == 2).then_some(())
     })
-    .await
+    .await;
+    cursors(deployment).await
+}
+
+/// Whether a node was asked for what is newer than a transaction.
+fn was_asked_from(node: &FakeNode, signature: &Signature) -> bool {
+    let calls = node.calls(RpcMethod::GetSignaturesForAddress);
+    let mut froms = calls.iter().map(|call| &call.params[1]["until"]);
+    froms.any(|from| *from == signature.to_string())
 }
 
 /// A second node that lacks what the cursors stand on, and says so in this way, changes nothing.
@@ -40,15 +53,16 @@ async fn changes_nothing(unknown: UnknownSignature) {
     }
     until_paid_once(&deployment, &[&bills[0], &bills[1], &bills[2]]).await;
     net.chain.advance(200);
-    let before = until_read(&deployment).await;
-
     let late = &net.nodes[1];
     late.set_unknown_signature(unknown);
     late.hide(&signatures[2]);
+    let before = until_read(&deployment, &signatures[2]).await;
+
     let rounds = late.count(RpcMethod::GetSignaturesForAddress) + 3 * KEYS;
     late.wait_for_calls(RpcMethod::GetSignaturesForAddress, rounds, LIMIT)
         .await
         .unwrap();
+    assert!(was_asked_from(late, &signatures[2]));
     net.chain.land(net.payment(&bills[3]));
 
     let all: Vec<&Bill> = bills.iter().collect();
@@ -86,10 +100,10 @@ async fn case_48_a_node_that_is_behind_the_cursor_moves_nothing_back() {
     let late = &net.nodes[1];
     late.set_unknown_signature(UnknownSignature::AllRows);
     late.set_stuck(true);
-    net.chain.land(net.payment(&bills[0]));
+    let signature = net.chain.land(net.payment(&bills[0]));
     until_paid_once(&deployment, &[&bills[0]]).await;
     net.chain.advance(200);
-    let before = until_read(&deployment).await;
+    let before = until_read(&deployment, &signature).await;
     // It answers, but knows nothing of what the cursors stand on.
     let rounds = late.count(RpcMethod::GetSignaturesForAddress) + 2 * KEYS;
     late.wait_for_calls(RpcMethod::GetSignaturesForAddress, rounds, LIMIT)

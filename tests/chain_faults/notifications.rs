@@ -16,7 +16,8 @@ async fn without_any_notification_polling_finds_everything() {
     let deployment = net.launch(net.builder()).await;
     net.node().notification_fault(on_logs(Delivery::Omit));
     let bills = Bill::several(&deployment, 3).await;
-    net.chain.land_all(bills.iter().map(|bill| net.payment(bill)));
+    net.chain
+        .land_all(bills.iter().map(|bill| net.payment(bill)));
     let all: Vec<&Bill> = bills.iter().collect();
     until_paid_once(&deployment, &all).await;
     let heard = metric(deployment.watcher(0), "quittance_watch_notifications_total").await;
@@ -30,7 +31,8 @@ async fn notifications_that_come_three_times_pay_once() {
     let deployment = net.launch(net.without_polling()).await;
     net.node().notification_fault(on_logs(Delivery::Copies(3)));
     let bills = Bill::several(&deployment, 3).await;
-    net.chain.land_all(bills.iter().map(|bill| net.payment(bill)));
+    net.chain
+        .land_all(bills.iter().map(|bill| net.payment(bill)));
     let all: Vec<&Bill> = bills.iter().collect();
     until_paid_once(&deployment, &all).await;
     deployment.finish().await.unwrap();

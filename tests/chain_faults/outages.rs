@@ -85,7 +85,14 @@ async fn a_frozen_watchers_keys_move_and_nothing_is_doubled_when_it_wakes() {
     })
     .await;
     let on_logs = |one: &fault_kit::node::Subscription| one.topic.kind() == TopicKind::Logs;
-    assert!(net.node().subscriptions().iter().filter(|one| on_logs(one)).count() >= 4);
+    assert!(
+        net.node()
+            .subscriptions()
+            .iter()
+            .filter(|one| on_logs(one))
+            .count()
+            >= 4
+    );
     deployment.watcher(0).resume().unwrap();
     net.chain
         .land_all(bills[3..].iter().map(|bill| net.payment(bill)));

@@ -10,17 +10,22 @@ use crate::waiting::{LIMIT, until, until_received};
 
 #[tokio::test]
 async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more() {
-    let net = Net::start(2).await;
+    let mut net = Net::start(3).await;
     let deployment = net.launch(net.builder()).await;
     let bill = Bill::in_app(&deployment).await;
+    // One that stands still for ever is not waited for.
+    net.nodes[2].set_stuck(true);
     for node in &net.nodes {
         node.set_sending(Sending::Swallow);
     }
     let signature = submitted(&net, &bill).await;
     until_sent(&net, 2).await;
+    net.stand_still();
     // Its time is over, but not finally: a block that has it might still become final.
-    net.chain
-        .hold_at(Commitment::Finalized, net.chain.slot_at(Commitment::Finalized));
+    net.chain.hold_at(
+        Commitment::Finalized,
+        net.chain.slot_at(Commitment::Finalized),
+    );
     net.chain.advance(200);
     let rounds = net.node().count(RpcMethod::GetSignatureStatuses) + 5;
     net.node()
@@ -30,7 +35,7 @@ async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more(
     assert_eq!(relayed(&deployment, &signature).await.0, "sending");
     let sends = net.node().count(RpcMethod::SendTransaction);
     // One node is final that far, the other one may still find it.
-    net.nodes[1].set_lag(400);
+    net.nodes[1].set_lag(100);
     net.chain.set_behind(Commitment::Finalized, 31);
     let rounds = net.node().count(RpcMethod::GetSignatureStatuses) + 5;
     net.node()
@@ -38,7 +43,11 @@ async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more(
         .await
         .unwrap();
     assert_eq!(relayed(&deployment, &signature).await.0, "sending");
-    assert_eq!(net.node().count(RpcMethod::SendTransaction), sends, "too late to send");
+    assert_eq!(
+        net.node().count(RpcMethod::SendTransaction),
+        sends,
+        "too late to send"
+    );
 
     net.nodes[1].set_lag(0);
 
@@ -48,6 +57,7 @@ async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more(
         node.set_sending(Sending::Deliver);
     }
     let second = submitted(&net, &bill).await;
+    net.chain.advance(40);
     until_relayed(&deployment, &second, "finalized").await;
     until_paid_once(&deployment, &[&bill]).await;
     assert_eq!(relayed(&deployment, &signature).await.0, "expired");

@@ -37,7 +37,7 @@ pub struct Net {
     beacon: Pubkey,
     usdc: Pubkey,
     usdt: Pubkey,
-    _slots: Ticker,
+    slots: Option<Ticker>,
 }
 
 impl Net {
@@ -48,20 +48,25 @@ impl Net {
         for _ in 0..nodes {
             started.push(FakeNode::on(&chain).await.unwrap());
         }
-        let [treasury, beacon, usdc, usdt] = [(); 4].map(|()| Keypair::new().pubkey());
+        let [treasury, beacon, dollar, tether] = [(); 4].map(|()| Keypair::new().pubkey());
         chain.set_account(treasury, FakeAccount::wallet(1_000_000_000));
-        for mint in [usdc, usdt] {
+        for mint in [dollar, tether] {
             chain.set_account(mint, mint_account());
         }
         Self {
             nodes: started,
             treasury,
             beacon,
-            usdc,
-            usdt,
-            _slots: chain.tick_every(SLOT),
+            usdc: dollar,
+            usdt: tether,
+            slots: Some(chain.tick_every(SLOT)),
             chain,
         }
+    }
+
+    /// No more slots come by themselves.
+    pub fn stand_still(&mut self) {
+        self.slots = None;
     }
 
     /// The first node, whose socket is used.

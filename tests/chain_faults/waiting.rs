@@ -74,9 +74,7 @@ pub async fn metric(service: &Service, name: &str) -> f64 {
 
 /// The next event of a stream, which must come.
 pub async fn next_event(frames: &mut Frames) -> (String, Value) {
-    frames
-        .next_event(LIMIT)
-        .await
-        .unwrap()
-        .expect("the stream must stay open")
+    let event = frames.next_event(LIMIT).await.unwrap();
+    // None: the stream was closed.
+    event.unwrap()
 }

@@ -1,5 +1,7 @@
 //! What readers are told of payments on chain: each event once, in its place, with what the contract says.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use shared::chain::Commitment::{Confirmed, Finalized};
 use shared::events::Publication;
@@ -7,7 +9,7 @@ use shared::ids::InvoiceId;
 
 use crate::chain_scene::Scene;
 use crate::chain_world::{
-    Effects, invoices, let_lapse, purchase, record, release, reverse, signature, topup,
+    Effects, invoices, let_lapse, purchase, record, release, reverse, signature, topup, try_record,
 };
 
 /// Topic, kind, position minus previous, and data without the time, of what a call publishes.
@@ -200,5 +202,60 @@ async fn money_of_an_ended_invoice_is_told_on_the_balance_only() {
             ("balance", "balance_credit")
         ]
     );
+    scene.close().await;
+}
+
+/// A crash before the commit leaves nothing; one after it leaves events that the sweep publishes. Repeating is harmless.
+#[tokio::test]
+async fn case_50_a_crash_around_the_commit_loses_and_doubles_nothing() {
+    let scene = Scene::open().await;
+    let (id, of) = (scene.bill(purchase(50)).await, signature());
+    let (pool, effects) = (scene.pool(), Effects::pays(&id, 50));
+    for statement in [
+        "create function refuse_commit() returns trigger language plpgsql as
+         $$ begin raise exception 'refused at commit'; end $$",
+        "create constraint trigger late after insert on outbox deferrable initially deferred
+         for each row execute function refuse_commit()",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+    let refused = try_record(pool, &of, Finalized, &effects, false).await;
+    assert!(
+        refused.is_err(),
+        "it reported success before its commit, which failed"
+    );
+    scene.expect(&id, "pending", 0, 0).await;
+    sqlx::query("drop trigger late on outbox")
+        .execute(pool)
+        .await
+        .unwrap();
+
+    // Recorded by a watcher that dies at once, and again by another one.
+    let batch = record(pool, &of, Finalized, &effects)
+        .await
+        .publication
+        .unwrap()
+        .batch_id;
+    assert_eq!(
+        record(pool, &of, Finalized, &effects).await.publication,
+        None
+    );
+    scene.expect(&id, "paid", 50, 0).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let published = "select published_at is not null from outbox_batches where id = $1";
+    while !sqlx::query_scalar::<_, bool>(published)
+        .bind(batch)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+    {
+        assert!(Instant::now() < deadline, "the sweep does not publish it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let events: i64 = sqlx::query_scalar("select count(*) from outbox")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(events, 1);
     scene.close().await;
 }

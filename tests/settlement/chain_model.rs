@@ -172,13 +172,15 @@ impl ChainModel {
                 found = true;
             }
         }
-        for at in 0..self.credits.len() {
-            if self.credits[at].transaction == transaction
-                && self.credits[at].state == Sureness::Confirmed
-            {
+        let of_it = |at: &usize| found && self.credits[*at].transaction == transaction;
+        let known: Vec<usize> = (0..self.credits.len()).filter(of_it).collect();
+        for at in known.iter().copied() {
+            if self.credits[at].state == Sureness::Confirmed {
                 self.take_back(at);
-                self.settle(self.credits[at].invoice, false);
             }
+        }
+        for at in known {
+            self.settle(self.credits[at].invoice, false);
         }
         found
     }
@@ -204,7 +206,8 @@ impl ChainModel {
         let (worth, received) = (order.worth(ready), order.worth(kept));
         let paid = open && worth >= order.amount_micro;
         let row = &mut self.orders[invoice];
-        row.confirming = open && !paid && confirming;
+        // A part of the price does not stop the clock.
+        row.confirming = open && !paid && confirming && received >= row.amount_micro;
         row.version += i64::from(paid || open && received != row.received_micro);
         row.received_micro = received;
         if open && !paid {

@@ -76,6 +76,24 @@ impl Order {
         u64::try_from(amount.div_ceil(rate)).unwrap()
     }
 
+    /// What its row must show: status, confirming, received, version, and what left the treasury.
+    pub fn shown(&self) -> (&'static str, bool, i64, i64, i64) {
+        let status = match self.status {
+            Status::Pending => "pending",
+            Status::Paid => "paid",
+            Status::Expired => "expired",
+            Status::Cancelled => "cancelled",
+        };
+        let confirming = self.confirming && self.status == Status::Pending;
+        (
+            status,
+            confirming,
+            self.received_micro,
+            self.version,
+            self.treasury_micro,
+        )
+    }
+
     /// Whether it can still be paid.
     pub fn is_open(&self) -> bool {
         self.status == Status::Pending && (!self.overdue || self.confirming)

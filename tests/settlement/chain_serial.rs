@@ -307,7 +307,7 @@ impl<'a> World<'a> {
                 )
             })
             .collect();
-        let expected: Vec<_> = model.orders.iter().map(shown).collect();
+        let expected: Vec<_> = model.orders.iter().map(Order::shown).collect();
         prop_assert_eq!(seen, expected);
         for (user, expected) in self.users.iter().zip(&model.balances) {
             prop_assert_eq!(balance_of(self.pool, *user).await, *expected);
@@ -343,23 +343,6 @@ impl<'a> World<'a> {
         prop_assert_eq!(seen, expected);
         Ok(())
     }
-}
-
-fn shown(order: &Order) -> (&'static str, bool, i64, i64, i64) {
-    let status = match order.status {
-        Status::Pending => "pending",
-        Status::Paid => "paid",
-        Status::Expired => "expired",
-        Status::Cancelled => "cancelled",
-    };
-    let confirming = order.confirming && order.status == Status::Pending;
-    (
-        status,
-        confirming,
-        order.received_micro,
-        order.version,
-        order.treasury_micro,
-    )
 }
 
 async fn check(pool: &PgPool, scenario: Scenario) -> Result<(), TestCaseError> {

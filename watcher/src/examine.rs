@@ -18,7 +18,7 @@ pub enum Examined {
     Recorded(u64),
     /// No node has it at this commitment, yet.
     Absent,
-    /// It is beyond this program and was listed for an operator.
+    /// It is beyond this program, or the nodes, and is listed for an operator until it can be read after all.
     Listed,
 }
 
@@ -147,16 +147,26 @@ async fn record(
     Ok(Examined::Recorded(slot))
 }
 
-/// Tells an operator about a transaction that may hold money and cannot be judged.
+/// Tells an operator about a transaction that may hold money and cannot be judged, once.
 async fn list(
     context: &Context,
     signature: &str,
     reason: &'static str,
 ) -> Result<Examined, ExamineError> {
-    tracing::error!(signature, reason, "a transaction waits for an operator");
-    metrics::counter!("quittance_chain_unjudged_total", "reason" => reason).increment(1);
-    sqlx::query!(
+    let listed = sqlx::query!(
         "insert into unattributed_deposits (signature, reason) values ($1, $2) on conflict do nothing",
+        signature,
+        reason
+    )
+    .execute(&context.pool)
+    .await?;
+    if listed.rows_affected() > 0 {
+        tracing::error!(signature, reason, "a transaction waits for an operator");
+        metrics::counter!("quittance_chain_unjudged_total", "reason" => reason).increment(1);
+    }
+    // Once it can be read, the note goes, and the row above with it.
+    sqlx::query!(
+        "update chain_signatures set note = $2 where signature = $1",
         signature,
         reason
     )

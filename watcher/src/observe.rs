@@ -17,12 +17,13 @@ use crate::finality::forgotten;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long an examination may take before another watcher repeats it.
 const HOLD: Duration = Duration::from_secs(20);
-/// Waits for a transaction that no node shows: these, then the last again and again.
+/// Waits for a transaction that no node shows, or none so that it can be read: these, then the last again and again.
 const ABSENT_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 30_000];
-/// After so long a signature that no node has ever shown is given up; if it appears later it is found anew.
+/// After so long a signature that no node has ever shown is given up; if it appears later it is found anew. One that
+/// nobody can read is left to the operator whom it was listed for.
 const GIVE_UP: time::Duration = time::Duration::minutes(10);
 /// The wait after a failure of ours or of all nodes.
-const FAILED_MS: u64 = 1_000;
+const FAILED: Duration = Duration::from_secs(1);
 
 struct Taken {
     signature: String,
@@ -55,7 +56,7 @@ pub async fn examine_found(context: Context) {
             Ok(taken) => taken,
             Err(error) => {
                 shared::telemetry::log_failure("found signatures cannot be read", &error);
-                tokio::time::sleep(Duration::from_millis(FAILED_MS)).await;
+                tokio::time::sleep(FAILED).await;
                 Vec::new()
             }
         };
@@ -112,7 +113,7 @@ async fn work(context: &Context, row: Taken) {
         Ok(false) => {}
         Err(error) => {
             shared::telemetry::log_failure("a signature cannot be examined now", &error);
-            let later = postpone(context, &row.signature, FAILED_MS).await;
+            let later = postpone(context, &row.signature, FAILED).await;
             if let Err(error) = later {
                 // It is due again once the hold is over.
                 shared::telemetry::log_failure("a signature cannot be postponed", &error);
@@ -123,11 +124,13 @@ async fn work(context: &Context, row: Taken) {
 
 /// Examines once; true when it is off this list.
 async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
+    let is_old = time::OffsetDateTime::now_utc() - row.found_at > GIVE_UP;
+    let attempt = usize::try_from(row.attempts - 1).unwrap_or(0);
     match examine(context, &row.signature, Commitment::Confirmed).await? {
         Examined::Recorded(slot) => {
             let slot = i64::try_from(slot).unwrap_or(i64::MAX);
             sqlx::query!(
-                "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now()
+                "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null
                  where signature = $1 and state = 'found'",
                 row.signature,
                 slot
@@ -136,12 +139,11 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
             .await?;
             Ok(true)
         }
-        Examined::Listed => {
-            end(context, &row.signature, "done").await?;
+        Examined::Listed if is_old && attempt >= ABSENT_MS.len() => {
+            give_up(context, &row.signature).await?;
             Ok(true)
         }
         Examined::Absent => {
-            let is_old = time::OffsetDateTime::now_utc() - row.found_at > GIVE_UP;
             let slot = row.slot.or(is_old.then_some(0));
             if row.attempts > 1
                 && let Some(slot) = slot
@@ -150,36 +152,52 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
                 end(context, &row.signature, "dropped").await?;
                 return Ok(true);
             }
-            let attempt = usize::try_from(row.attempts - 1).unwrap_or(0);
-            let pause = ABSENT_MS[attempt.min(ABSENT_MS.len() - 1)];
-            postpone(context, &row.signature, pause).await?;
-            Ok(false)
+            wait(context, &row.signature, attempt).await
         }
+        Examined::Listed => wait(context, &row.signature, attempt).await,
     }
 }
 
+/// Looks again after a while, ever more rarely.
+async fn wait(context: &Context, signature: &str, attempt: usize) -> Result<bool, ExamineError> {
+    let pause = Duration::from_millis(ABSENT_MS[attempt.min(ABSENT_MS.len() - 1)]);
+    postpone(context, signature, pause).await?;
+    Ok(false)
+}
+
 /// Looks again later, and no longer before others: anybody can hand over signatures that do not exist.
-async fn postpone(context: &Context, signature: &str, pause_ms: u64) -> Result<(), sqlx::Error> {
+async fn postpone(context: &Context, signature: &str, pause: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update chain_signatures set next_at = now() + $2, priority = 0 where signature = $1",
         signature,
-        pg_interval(Duration::from_millis(pause_ms))
+        pg_interval(pause)
     )
     .execute(&context.pool)
     .await?;
     Ok(())
 }
 
-/// Nothing more to do for a signature.
+/// Nothing more to do for a signature: it was recorded, or is gone.
 pub async fn end(
     context: &Context,
     signature: &str,
     state: &'static str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set state = $2 where signature = $1",
+        "update chain_signatures set state = $2, note = null where signature = $1",
         signature,
         state
+    )
+    .execute(&context.pool)
+    .await?;
+    Ok(())
+}
+
+/// Leaves a signature to the operator.
+async fn give_up(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chain_signatures set state = 'done' where signature = $1",
+        signature
     )
     .execute(&context.pool)
     .await?;

@@ -81,19 +81,26 @@ impl Nodes {
         self.0.iter()
     }
 
-    /// Asks one node after the other until one answers, those that failed lately last. A refusal is an answer.
+    /// All nodes, those that failed lately last.
+    pub(super) fn in_order(&self) -> Vec<&Node> {
+        let mut order: Vec<&Node> = self.0.iter().collect();
+        order.sort_by_key(|node| node.is_resting());
+        order
+    }
+
+    /// Asks one node after the other until one gives a result. If none does, a refusal is told rather than that
+    /// another one did not answer.
     pub async fn call<T: DeserializeOwned>(
         &self,
         request: RpcRequest,
         params: Value,
     ) -> Result<T, NodeError> {
-        let mut order: Vec<&Node> = self.0.iter().collect();
-        order.sort_by_key(|node| node.is_resting());
         let mut last = NodeError::Unavailable("none is configured".to_owned());
-        for node in order {
+        for node in self.in_order() {
             match node.call(request, params.clone()).await {
-                Err(error @ (NodeError::Unavailable(_) | NodeError::Unreadable(_))) => last = error,
-                answer => return answer,
+                Ok(result) => return Ok(result),
+                Err(error) if !matches!(last, NodeError::Refused { .. }) => last = error,
+                Err(_) => {}
             }
         }
         Err(last)

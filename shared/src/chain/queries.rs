@@ -1,19 +1,26 @@
 //! What we ask nodes.
 
+use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_account_decoder_client_types::UiAccount;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
-use solana_rpc_client_api::custom_error::JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND;
+use solana_rpc_client_api::custom_error::{
+    JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND,
+    JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION,
+};
 use solana_rpc_client_api::request::RpcRequest;
 use solana_rpc_client_api::response::Response;
 use solana_signature::Signature;
 use solana_transaction_status_client_types::{
-    EncodedConfirmedTransactionWithStatusMeta, TransactionStatus,
+    EncodedConfirmedTransactionWithStatusMeta, TransactionConfirmationStatus, TransactionStatus,
 };
 
 use super::{Node, NodeError, Nodes};
+
+/// What a node that is further behind the others says about the present is no news.
+const STALE_SLOTS: u64 = 150;
 
 /// How sure the chain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +75,8 @@ pub struct AccountState {
 }
 
 impl Nodes {
-    /// A transaction, raw; `None` while the node does not have it.
+    /// A transaction, raw, by the first node that has it; `None` while none has. One that is too old to read it says
+    /// that it exists.
     pub async fn transaction(
         &self,
         signature: &str,
@@ -79,8 +87,22 @@ impl Nodes {
             "commitment": commitment.name(),
             "maxSupportedTransactionVersion": 1,
         });
-        self.call(RpcRequest::GetTransaction, json!([signature, options]))
-            .await
+        let params = json!([signature, options]);
+        let (mut absent, mut failed) = (false, None);
+        for node in self.in_order() {
+            match node.call(RpcRequest::GetTransaction, params.clone()).await {
+                Ok(Some(landed)) => return Ok(Some(landed)),
+                Ok(None) => absent = true,
+                Err(error) if failed.is_none() || is_unsupported_version(&error) => {
+                    failed = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+        match failed {
+            Some(error) if !absent || is_unsupported_version(&error) => Err(error),
+            _ => Ok(None),
+        }
     }
 
     /// A page of a key's history by any node, newest first, from before a signature on.
@@ -94,14 +116,49 @@ impl Nodes {
         self.call(request, params).await
     }
 
-    /// Where signatures stand, in order, by any node. Up to 256 at once.
+    /// Where signatures stand, in order: the furthest that a node which is not stale has seen them. Up to 256 at once.
     pub async fn statuses(
         &self,
         signatures: &[String],
     ) -> Result<Vec<Option<TransactionStatus>>, NodeError> {
-        let params = json!([signatures, {"searchTransactionHistory": true}]);
-        let answer: Response<_> = self.call(RpcRequest::GetSignatureStatuses, params).await?;
-        Ok(answer.value)
+        let answers = self.ask_all(|node| node.statuses(signatures)).await?;
+        let front = answers.iter().map(|(_, finalized)| *finalized).max();
+        let fresh = answers
+            .into_iter()
+            .filter(|(_, finalized)| Some(finalized.saturating_add(STALE_SLOTS)) >= front);
+        let mut furthest = vec![None; signatures.len()];
+        for (statuses, _) in fresh {
+            for (known, status) in furthest.iter_mut().zip(statuses) {
+                if level(status.as_ref()) > level(known.as_ref()) {
+                    *known = status;
+                }
+            }
+        }
+        Ok(furthest)
+    }
+
+    /// The greatest block height at a commitment.
+    pub async fn greatest_height(&self, commitment: Commitment) -> Result<u64, NodeError> {
+        let heights = self.ask_all(|node| node.block_height(commitment)).await?;
+        Ok(heights.into_iter().max().unwrap_or(0))
+    }
+
+    /// Asks all nodes at once; an error only when none answers.
+    async fn ask_all<'a, T, F: Future<Output = Result<T, NodeError>>>(
+        &'a self,
+        ask: impl Fn(&'a Node) -> F,
+    ) -> Result<Vec<T>, NodeError> {
+        let (mut answers, mut failed) = (Vec::new(), None);
+        for answer in join_all(self.each().map(ask)).await {
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if answers.is_empty() => Err(error),
+            _ => Ok(answers),
+        }
     }
 
     /// The newest slot at a commitment.
@@ -157,6 +214,25 @@ impl Nodes {
     }
 }
 
+/// The order of how sure a status is.
+fn level(status: Option<&TransactionStatus>) -> u8 {
+    let Some(status) = status else {
+        return 0;
+    };
+    match &status.confirmation_status {
+        Some(TransactionConfirmationStatus::Processed) => 1,
+        Some(TransactionConfirmationStatus::Confirmed) => 2,
+        Some(TransactionConfirmationStatus::Finalized) => 3,
+        // Old nodes say it by a missing count of confirmations.
+        None => 1 + 2 * u8::from(status.confirmations.is_none()),
+    }
+}
+
+fn is_unsupported_version(error: &NodeError) -> bool {
+    matches!(error, NodeError::Refused { code, .. }
+        if *code == JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION)
+}
+
 fn history_request(
     key: &str,
     before: Option<&str>,
@@ -209,14 +285,20 @@ impl Node {
         }
     }
 
-    /// Where signatures stand as this node sees it, with how far it is: its finalized slot.
+    /// Where signatures stand as this node sees it, with how far it was before that: its finalized slot. What it does
+    /// not know then is not in any block up to there.
     pub async fn statuses(
         &self,
         signatures: &[String],
     ) -> Result<(Vec<Option<TransactionStatus>>, u64), NodeError> {
-        let params = json!([signatures, {"searchTransactionHistory": true}]);
-        let answer: Response<_> = self.call(RpcRequest::GetSignatureStatuses, params).await?;
         let slot = self.slot(Commitment::Finalized).await?;
+        let params = json!([signatures, {"searchTransactionHistory": true}]);
+        let answer: Response<Vec<_>> = self.call(RpcRequest::GetSignatureStatuses, params).await?;
+        if answer.value.len() != signatures.len() {
+            return Err(NodeError::Unreadable(
+                RpcRequest::GetSignatureStatuses.to_string(),
+            ));
+        }
         Ok((answer.value, slot))
     }
 

@@ -15,6 +15,8 @@ use super::{Broadcaster, RelayError};
 const BATCH: i64 = 256;
 /// Transactions sent at the same time.
 const SENDS: usize = 16;
+/// A node so far behind the others is not waited for.
+const STALE_BLOCKS: u64 = 150;
 /// Rounds in which nobody must know a transaction before it is given up: one might meet a moment of confusion.
 const ABSENCES: i16 = 2;
 
@@ -56,14 +58,13 @@ impl Broadcaster {
         let signatures: Vec<String> = sent.iter().map(|row| row.signature.clone()).collect();
         let (statuses, processed, finalized) = tokio::try_join!(
             self.nodes.statuses(&signatures),
-            self.nodes.block_height(Commitment::Processed),
-            self.nodes.block_height(Commitment::Finalized)
+            self.nodes.greatest_height(Commitment::Processed),
+            self.nodes.greatest_height(Commitment::Finalized)
         )?;
         let heights = Heights {
             processed,
             finalized,
         };
-        // A node that answers for fewer than it was asked for leaves the rest to the next round.
         let go_on = async |(relayed, status): (Relayed, Option<TransactionStatus>)| {
             let sighting = signals::sighting(status.as_ref());
             self.go_on(&relayed, sighting, heights).await
@@ -119,7 +120,8 @@ impl Broadcaster {
         Ok(rows::sent(&self.pool, relayed, accepted, self.resend).await?)
     }
 
-    /// Gives a transaction up once every node that answers is final past its last chance and has never heard of it.
+    /// Gives a transaction up once every node that answers, and is not far behind, is final past its last chance and
+    /// has never heard of it.
     async fn seek(&self, relayed: &Relayed, heights: Heights) -> Result<(), RelayError> {
         let last_valid = relayed
             .last_valid_height
@@ -132,8 +134,9 @@ impl Broadcaster {
         let asked = self
             .nodes
             .each()
-            .map(|node| has_missed(node, signature, last_valid));
-        let answers: Vec<bool> = join_all(asked).await.into_iter().flatten().collect();
+            .map(|node| has_missed(node, signature, last_valid, heights.finalized));
+        let answers = join_all(asked).await.into_iter().flatten();
+        let answers: Vec<bool> = answers.flatten().collect();
         if answers.is_empty() || answers.contains(&false) {
             return Ok(rows::maybe_present(&self.pool, signature).await?);
         }
@@ -170,14 +173,23 @@ async fn at_once(
     results.into_iter().collect()
 }
 
-/// Whether this node is final past the height, and the transaction is not in what it knows. The height comes first:
-/// what lands before it is in the history then.
-async fn has_missed(node: &Node, signature: &str, last_valid: u64) -> Result<bool, NodeError> {
-    if node.block_height(Commitment::Finalized).await? <= last_valid {
-        return Ok(false);
+/// Whether this node is final past the height, and the transaction is not in what it knows; `None` when it is too far
+/// behind the others to say. The height comes first: what lands before it is in the history then.
+async fn has_missed(
+    node: &Node,
+    signature: &str,
+    last_valid: u64,
+    front: u64,
+) -> Result<Option<bool>, NodeError> {
+    let height = node.block_height(Commitment::Finalized).await?;
+    if height.saturating_add(STALE_BLOCKS) < front {
+        return Ok(None);
+    }
+    if height <= last_valid {
+        return Ok(Some(false));
     }
     let (statuses, _) = node.statuses(&[signature.to_owned()]).await?;
-    Ok(statuses.first().is_some_and(Option::is_none))
+    Ok(Some(statuses.first().is_some_and(Option::is_none)))
 }
 
 fn report(relayed: &Relayed, outcome: &'static str) {
