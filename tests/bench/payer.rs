@@ -99,10 +99,10 @@ impl Payer {
         if let Some((block, since)) = &*known
             && since.elapsed() < BLOCK_AGE
         {
-            return Ok(block.clone());
+            return Ok(*block);
         }
         let block = self.chain.rpc().latest_blockhash().await?.blockhash;
-        *known = Some((block.clone(), Instant::now()));
+        *known = Some((block, Instant::now()));
         Ok(block)
     }
 }

@@ -2,6 +2,7 @@
 //! numbers of the adversarial cases they stand for. Runs on the local chain, or on the validator of `SOLANA_RPC_URL`.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     reason = "a test suite: a failed step fails its test"
 )]
 
