@@ -25,6 +25,8 @@ pub struct Burst {
     pub confirmed: f64,
     /// Invoices that were paid per second, from the first payment's sending to the last event `invoice_paid`.
     pub paid: f64,
+    /// The same from the first event on: without the wait until the first payments were final.
+    pub flowing: f64,
 }
 
 /// Pays all these bills at once.
@@ -51,11 +53,13 @@ pub async fn burst(
     heard.until_paid(&invoices, LIMIT).await?;
     let paid_at = invoices
         .iter()
-        .filter_map(|invoice| heard.times(invoice).paid)
-        .max();
-    let taken = |end: Instant| per_second(count, end.saturating_duration_since(begin));
+        .filter_map(|invoice| heard.times(invoice).paid);
+    let first = paid_at.clone().min().unwrap_or(begin);
+    let last = paid_at.max().unwrap_or(begin);
+    let rate = |from: Instant, to: Instant| per_second(count, to.saturating_duration_since(from));
     Ok(Burst {
-        confirmed: taken(confirmed_at),
-        paid: taken(paid_at.unwrap_or_else(Instant::now)),
+        confirmed: rate(begin, confirmed_at),
+        paid: rate(begin, last),
+        flowing: rate(first, last),
     })
 }

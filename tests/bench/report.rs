@@ -26,7 +26,7 @@ struct Row {
     figure: fn(&[&Measured]) -> f64,
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     Row {
         name: "burst: payments confirmed by the chain, per second",
         better: Better::Neither,
@@ -38,6 +38,12 @@ const ROWS: [Row; 12] = [
         better: Better::More,
         decimals: 0,
         figure: |rounds| median(rounds.iter().map(|round| round.burst.paid)),
+    },
+    Row {
+        name: "the same from the first paid invoice on",
+        better: Better::More,
+        decimals: 0,
+        figure: |rounds| median(rounds.iter().map(|round| round.burst.flowing)),
     },
     Row {
         name: "steady: confirmed → `invoice_progress`, p50, ms",

@@ -101,7 +101,7 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
 
 fn check_limits(config: &Config) -> Result<(), ConfigError> {
     let chain = &config.chain;
-    let below = [
+    let relay = [
         (
             "relay_handler_timeout_ms",
             chain.relay_handler_timeout_ms,
@@ -120,15 +120,19 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
             "relay_handler_timeout_ms",
             chain.relay_handler_timeout_ms,
         ),
-        (
-            "sol_price_feed_interval_ms",
-            config.billing.sol_price_feed_interval_ms,
-            "sol_price_age_max_ms",
-            config.billing.sol_price_age_max_ms,
-        ),
     ];
-    below
+    let feed = (
+        "sol_price_feed_interval_ms",
+        config.billing.sol_price_feed_interval_ms,
+        "sol_price_age_max_ms",
+        config.billing.sol_price_age_max_ms,
+    );
+    // Without a chain nothing is relayed.
+    let relays = chain.rpc_urls().next().is_some();
+    relay
         .into_iter()
+        .filter(|_| relays)
+        .chain([feed])
         .try_for_each(|(small, value, large, limit)| {
             require(
                 value < limit,
