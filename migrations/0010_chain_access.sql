@@ -23,11 +23,12 @@ returns table (signature text, slot bigint, source text, attempts integer, found
 language sql security definer set search_path = public, pg_temp as $$
     with due as (
         select s.signature from chain_signatures s
-        where s.state = p_state and s.next_at <= clock_timestamp()
+        -- Said in the words of the partial index, and by a clock that stands still: else the planner reads the table.
+        where s.state = p_state and s.state in ('found', 'confirmed') and s.next_at <= now()
         order by s.priority desc, s.next_at limit p_limit for update skip locked
     )
     update chain_signatures s set next_at = clock_timestamp() + p_hold, attempts = s.attempts + 1
-    from due where s.signature = due.signature
+    where s.signature = any (array(select d.signature from due d))
     returning s.signature, s.slot, s.source, s.attempts, s.found_at
 $$;
 
@@ -38,10 +39,10 @@ create function take_references(p_limit integer, p_days integer)
 returns table (invoice_id text, reference text)
 language sql security definer set search_path = public, pg_temp as $$
     with oldest as (
-        select s.invoice_id from reference_sweeps s where s.next_at <= clock_timestamp()
+        select s.invoice_id from reference_sweeps s where s.next_at <= now()
         order by s.next_at limit p_limit / 2 for update skip locked
     ), newest as (
-        select s.invoice_id from reference_sweeps s where s.next_at <= clock_timestamp()
+        select s.invoice_id from reference_sweeps s where s.next_at <= now()
         order by s.next_at desc limit p_limit - p_limit / 2 for update skip locked
     ), due as (
         select i.id, i.reference_pubkey, case
@@ -52,7 +53,7 @@ language sql security definer set search_path = public, pg_temp as $$
             else interval '15 minutes'
         end as pause
         from invoices i
-        where i.id in (select o.invoice_id from oldest o union select n.invoice_id from newest n)
+        where i.id = any (array(select o.invoice_id from oldest o union select n.invoice_id from newest n))
     ), planned as (
         update reference_sweeps s set next_at = clock_timestamp() + d.pause
         from due d where s.invoice_id = d.id and d.pause is not null

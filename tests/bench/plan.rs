@@ -55,7 +55,7 @@ impl Plan {
                 burst: 1_000,
                 steady: 200,
                 interval: Duration::from_millis(100),
-                rounds: vec![Small, Big, Big, Small, Small, Big],
+                rounds: vec![Small, Big, Big, Small, Small, Big, Big, Small],
                 rounds_limit: Duration::from_secs(380),
                 limit: Duration::from_secs(475),
             }),
