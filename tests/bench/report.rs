@@ -8,6 +8,8 @@ use crate::round::Measured;
 
 /// With many more invoices no figure may be worse than without by more than this part of it.
 const TOLERANCE: f64 = 0.2;
+/// A median of fewer rounds is at the mercy of whatever else the machine does.
+const ROUNDS_MIN: usize = 3;
 const KIB_PER_MIB: f64 = 1_024.0;
 
 /// Which way is better.
@@ -135,6 +137,11 @@ fn count(value: u64) -> f64 {
     usize::try_from(value).map_or(f64::INFINITY, number)
 }
 
+fn heading(load: Load, rounds: usize) -> String {
+    let plural = if rounds == 1 { "" } else { "s" };
+    format!("{} ({rounds} round{plural})", load.name())
+}
+
 /// The whole table, with what must be known to read it.
 pub fn table(plan: &Plan, measured: &[Measured]) -> String {
     let of =
@@ -143,11 +150,9 @@ pub fn table(plan: &Plan, measured: &[Measured]) -> String {
     let mut lines = vec![
         String::new(),
         format!(
-            "| | {} ({} rounds) | {} ({} rounds) | ratio |",
-            Load::Small.name(),
-            small.len(),
-            Load::Big.name(),
-            big.len()
+            "| | {} | {} | ratio |",
+            heading(Load::Small, small.len()),
+            heading(Load::Big, big.len())
         ),
         "|---|---:|---:|---:|".to_owned(),
     ];
@@ -179,6 +184,9 @@ pub fn table(plan: &Plan, measured: &[Measured]) -> String {
     }
     lines.push(String::new());
     lines.extend(explanation(plan, measured));
+    if small.len().min(big.len()) < ROUNDS_MIN {
+        lines.push("With so few rounds the ratios are rough.".to_owned());
+    }
     lines.push(verdict(&worse));
     lines.join("\n")
 }
