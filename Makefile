@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up build test bench-watcher lint sqlx clean prerequisites
+.PHONY: help up build test bench bench-watcher lint sqlx clean prerequisites
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STACK := $(TARGET)/debug/stack
@@ -24,9 +24,12 @@ test: prerequisites ## run all tests, on a temporary Postgres, Redis and chain
 	@cargo build --locked --workspace --bins --tests
 	@exec "$(STACK)" test -- cargo test --locked --workspace
 
-bench-watcher: prerequisites ## measure the watcher on a stack of its own (QUICK=1: in two minutes instead of eight)
+bench: prerequisites ## measure everything on stacks of its own (QUICK=1: in two minutes instead of ten; PART=pay: one part)
 	@cargo build --locked --release $(BINS)
-	@exec setpriv --pdeathsig TERM -- "$(TARGET)/release/bench" $(if $(QUICK),--quick)
+	@exec setpriv --pdeathsig TERM -- "$(TARGET)/release/bench" $(if $(QUICK),--quick) $(PART)
+
+bench-watcher: ## measure the watcher more thoroughly (QUICK=1: less)
+	@$(MAKE) --no-print-directory bench PART=watcher
 
 lint: ## check the format and the lints
 	cargo fmt --all --check

@@ -155,14 +155,17 @@ impl Hub {
     fn dispatch(&self, message: &Msg) {
         let channel = message.get_channel_name();
         if channel == self.0.reply_channel {
-            match serde_json::from_slice::<Reply<Box<RawValue>>>(message.get_payload_bytes()) {
-                Ok(reply) => {
-                    let waiter = self.routes().waiters.remove(&reply.id);
-                    if let Some(waiter) = waiter {
-                        let _ = waiter.send(reply.outcome);
+            let replies = serde_json::Deserializer::from_slice(message.get_payload_bytes());
+            for reply in replies.into_iter::<Reply<Box<RawValue>>>() {
+                match reply {
+                    Ok(reply) => {
+                        let waiter = self.routes().waiters.remove(&reply.id);
+                        if let Some(waiter) = waiter {
+                            let _ = waiter.send(reply.outcome);
+                        }
                     }
+                    Err(error) => tracing::warn!(%error, "a reply cannot be read"),
                 }
-                Err(error) => tracing::warn!(%error, "a reply cannot be read"),
             }
             return;
         }

@@ -116,7 +116,7 @@ fn build(
     let hub = Hub::spawn(&config.redis)?;
     let producer = |queue| {
         let prefix = &config.redis.redis_prefix;
-        Producer::new(redis.clone(), prefix, queue, config.queue.queue_length_max)
+        Producer::spawn(redis.clone(), prefix, queue, config.queue.queue_length_max)
     };
     let producers = Producers {
         pay: producer(Queue::Pay),
@@ -133,7 +133,7 @@ fn build(
             .and_then(|nodes| DepositWallet::new(nodes, &config.billing.solana_deposit_address)),
         nodes,
         prices: Prices::spawn(&config.billing, shutdown)?,
-        sessions: Sessions::new(pool.clone(), &config.api),
+        sessions: Sessions::spawn(pool.clone(), &config.api),
         rate: RateLimit::requests(&config.api),
         submission_rate: RateLimit::submissions(&config.chain),
         streams: Streams::new(hub.clone(), config.stream.clone()),

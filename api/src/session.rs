@@ -1,5 +1,6 @@
 //! Console sessions (contract §1.2): `nl_session` resolved to a user, cached briefly, sliding; only hashes stored.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use shared::config::ApiConfig;
 use shared::ids::UserId;
+use shared::telemetry::supervised;
 use sqlx::PgPool;
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
 
-/// Sessions looked up in the database at the same time.
-const LOOK_UPS_MAX: usize = 3;
+/// Sessions looked up in one statement at most, and waiting for theirs at most.
+const LOOK_UPS: usize = 1000;
+const LOOK_UPS_WAITING_MAX: usize = 4096;
 
 /// SHA-256 of a token: what the database and the cache know of it.
 pub type TokenHash = [u8; 32];
@@ -39,6 +42,32 @@ pub struct Session {
     pub expires_at: OffsetDateTime,
 }
 
+/// Why it is unknown whether a session is live.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SessionError {
+    /// The database failed.
+    #[error("a session cannot be looked up")]
+    Database(#[from] Arc<sqlx::Error>),
+    /// The process is ending.
+    #[error("the process is ending")]
+    Ending,
+}
+
+impl SessionError {
+    /// Whether asking again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => shared::db::is_transient(error),
+            Self::Ending => true,
+        }
+    }
+}
+
+struct LookUp {
+    token_hash: TokenHash,
+    answer: oneshot::Sender<Result<Option<Session>, SessionError>>,
+}
+
 /// A new session's secrets; this is the only time they are known.
 pub struct Issued {
     /// For the cookie `nl_session`.
@@ -54,12 +83,14 @@ pub struct Sessions {
     pool: PgPool,
     ttl: time::Duration,
     cache: Cache<TokenHash, Option<Session>>,
-    look_ups: Semaphore,
+    look_ups: mpsc::Sender<LookUp>,
 }
 
 impl Sessions {
     /// Sessions in this database. The cache forgets within the configured time, so a revocation takes that long.
-    pub fn new(pool: PgPool, config: &ApiConfig) -> Self {
+    pub fn spawn(pool: PgPool, config: &ApiConfig) -> Self {
+        let (look_ups, waiting) = mpsc::channel(LOOK_UPS_WAITING_MAX);
+        supervised("sessions", answer_look_ups(pool.clone(), waiting));
         let cache = Cache::builder()
             .max_capacity(config.session_cache_entries_max)
             .time_to_live(Duration::from_millis(config.session_cache_ms))
@@ -68,12 +99,12 @@ impl Sessions {
             pool,
             ttl: time::Duration::days(config.session_ttl_days.into()),
             cache,
-            look_ups: Semaphore::new(LOOK_UPS_MAX),
+            look_ups,
         }
     }
 
     /// The session of a token, if it is live. Parallel look-ups of one token ask the database once.
-    pub async fn resolve(&self, token: &str) -> Result<Option<Session>, Arc<sqlx::Error>> {
+    pub async fn resolve(&self, token: &str) -> Result<Option<Session>, Arc<SessionError>> {
         // What cannot be a token costs no look-up.
         if token.len() != TOKEN_BYTES * 2 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(None);
@@ -84,24 +115,14 @@ impl Sessions {
             .await
     }
 
-    async fn load(&self, token_hash: TokenHash) -> Result<Option<Session>, sqlx::Error> {
-        // Anybody can invent tokens: their look-ups leave connections for those who are signed in.
-        let _turn = self.look_ups.acquire().await;
-        let row = sqlx::query!(
-            "select user_id, csrf_hash, expires_at from sessions where token_hash = $1 and expires_at > now()",
-            token_hash.as_slice()
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.and_then(|row| {
-            let csrf_hash = row.csrf_hash.try_into().ok()?;
-            Some(Session {
-                user_id: UserId(row.user_id),
-                token_hash,
-                csrf_hash,
-                expires_at: row.expires_at,
-            })
-        }))
+    async fn load(&self, token_hash: TokenHash) -> Result<Option<Session>, SessionError> {
+        let (answer, answered) = oneshot::channel();
+        let look_up = LookUp { token_hash, answer };
+        self.look_ups
+            .send(look_up)
+            .await
+            .map_err(|_| SessionError::Ending)?;
+        answered.await.map_err(|_| SessionError::Ending)?
     }
 
     /// Once less than half of its time is left, a used session starts over; returns its new end then.
@@ -174,4 +195,47 @@ impl Sessions {
             .filter_map(|hash| hash.try_into().ok())
             .collect())
     }
+}
+
+/// Answers look-ups: those that come while a statement is under way go together in the next one. Anybody can invent
+/// tokens, so look-ups take one connection, however many there are.
+async fn answer_look_ups(pool: PgPool, mut waiting: mpsc::Receiver<LookUp>) {
+    let mut batch = Vec::with_capacity(LOOK_UPS);
+    while waiting.recv_many(&mut batch, LOOK_UPS).await > 0 {
+        let hashes: Vec<TokenHash> = batch.iter().map(|look_up| look_up.token_hash).collect();
+        let found = look_up(&pool, &hashes).await.map_err(Arc::new);
+        for LookUp { token_hash, answer } in batch.drain(..) {
+            let session = match &found {
+                Ok(found) => Ok(found.get(&token_hash).cloned()),
+                Err(error) => Err(SessionError::Database(Arc::clone(error))),
+            };
+            let _ = answer.send(session);
+        }
+    }
+}
+
+/// The live ones of these sessions.
+async fn look_up(
+    pool: &PgPool,
+    hashes: &[TokenHash],
+) -> Result<HashMap<TokenHash, Session>, sqlx::Error> {
+    let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
+    let rows = sqlx::query!(
+        "select token_hash, user_id, csrf_hash, expires_at from sessions
+         where token_hash = any($1) and expires_at > now()",
+        &hashes
+    )
+    .fetch_all(pool)
+    .await?;
+    let found = rows.into_iter().filter_map(|row| {
+        let token_hash = row.token_hash.try_into().ok()?;
+        let session = Session {
+            user_id: UserId(row.user_id),
+            token_hash,
+            csrf_hash: row.csrf_hash.try_into().ok()?,
+            expires_at: row.expires_at,
+        };
+        Some((token_hash, session))
+    });
+    Ok(found.collect())
 }

@@ -33,6 +33,29 @@ pub enum BenchError {
     /// Redis.
     #[error("Redis failed: {0}")]
     Redis(#[from] redis::RedisError),
+    /// A server.
+    #[error(transparent)]
+    Postgres(#[from] stack::postgres::PostgresError),
+    /// A server.
+    #[error(transparent)]
+    RedisServer(#[from] stack::redis::RedisError),
+    /// A connection to the api.
+    #[error("a connection failed: {0}")]
+    Connection(#[from] io::Error),
+    /// An answer that is none of a payment.
+    #[error("a payment was not answered as it should be: {0}")]
+    Answer(String),
+    /// A program that Quittance is compared with.
+    #[error("{0} failed: {1}")]
+    Program(&'static str, String),
+    /// The ledger does not say what callers were told.
+    #[error("{answered} payments were answered, but the ledger has {posted}")]
+    Ledger {
+        /// By the api.
+        answered: usize,
+        /// Transfers.
+        posted: i64,
+    },
     /// The watcher's metrics.
     #[error("the watcher's metrics cannot be read: {0}")]
     Metrics(#[from] reqwest::Error),

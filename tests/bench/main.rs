@@ -1,34 +1,30 @@
-//! The watcher's benchmark: payments per second, how soon they are told, and what 100,000 further pending invoices
-//! change about that.
+//! The benchmark: Quittance measured beside what it is compared with, in interleaved rounds on private servers.
 //!
-//! It starts a stack of its own (one api, one worker, one watcher, Postgres, Redis and a chain), measures it in rounds
-//! without and with the many invoices, audits the books, and prints one table.
+//! Ratios within one run are the result; absolute figures are context.
 
-mod bill;
-mod burst;
+mod debit;
 mod failure;
-mod heard;
+mod ground;
+mod load;
 mod measure;
-mod node;
-mod payer;
-mod pending;
+mod meter;
+mod pay;
+mod peers;
 mod plan;
-mod report;
-mod round;
+mod processes;
 mod screen;
-mod steady;
-mod vitals;
+mod stock;
+mod target;
+mod watcher;
 
 use std::env;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use stack::Deployment;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::BenchError;
-use crate::plan::{Load, Plan, USAGE};
-use crate::round::{Bench, Measured};
+use crate::plan::{Pace, Part, Plan, USAGE};
 use crate::screen::{complain, say};
 
 const FAILED: u8 = 1;
@@ -41,7 +37,7 @@ async fn main() -> ExitCode {
         complain(USAGE);
         return ExitCode::from(MISUSED);
     };
-    let limit = plan.limit;
+    let limit = plan.pace.limit();
     // Dropped futures end what they started, so that nothing is left behind.
     let outcome = tokio::select! {
         outcome = run(&plan) => outcome,
@@ -71,49 +67,25 @@ async fn interrupted() -> Result<(), BenchError> {
 
 async fn run(plan: &Plan) -> Result<(), BenchError> {
     let begin = Instant::now();
-    say(&format!("machine: {}", vitals::machine()));
-    say("starting a stack of its own ...");
-    let deployment = Deployment::builder()
-        .private_postgres()
-        .private_redis()
-        .private_chain()
-        .start()
-        .await?;
-    let mut bench = Bench::prepare(&deployment, plan).await?;
-    say("warming up ...");
-    bench.warm_up().await?;
-    let mut measured = Vec::new();
-    for (place, load) in plan.rounds.iter().enumerate() {
-        if begin.elapsed() > plan.rounds_limit && has_both(&measured) {
-            let left_out = plan.rounds.len() - place;
-            say(&format!("{left_out} rounds are left out: time is up"));
-            break;
-        }
-        bench.become_loaded(*load).await?;
-        let round = bench.round(*load).await?;
-        say(&format!(
-            "round {} of {}, {}: {round}",
-            place + 1,
-            plan.rounds.len(),
-            load.name()
-        ));
-        measured.push(round);
+    say(&format!("machine: {}", processes::machine()));
+    let mut tables = Vec::new();
+    for part in &plan.parts {
+        say(&format!("== {}", part.name()));
+        tables.push((*part, measure_part(*part, plan.pace).await?));
     }
-    drop(bench);
-    say("auditing the books ...");
-    deployment.finish().await?;
-    say(&report::table(plan, &measured));
-    say(&format!(
-        "The books are right. All this took {} s.",
-        rounded(begin.elapsed())
-    ));
+    for (part, table) in tables {
+        say(&format!("\n### {}\n\n{table}", part.name()));
+    }
+    say(&format!("\nAll this took {} s.", rounded(begin.elapsed())));
     Ok(())
 }
 
-fn has_both(measured: &[Measured]) -> bool {
-    [Load::Small, Load::Big]
-        .iter()
-        .all(|load| measured.iter().any(|round| round.load == *load))
+async fn measure_part(part: Part, pace: Pace) -> Result<String, BenchError> {
+    match part {
+        Part::Pay => pay::run(pace).await,
+        Part::Watcher => watcher::run(pace).await,
+        _ => Ok(String::new()),
+    }
 }
 
 fn rounded(duration: Duration) -> u64 {

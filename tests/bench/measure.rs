@@ -35,3 +35,10 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
         .zip(upper)
         .map_or(0.0, |(lower, upper)| f64::midpoint(*lower, *upper))
 }
+
+/// Rounded up to a whole number; the counts here are small.
+pub fn whole(value: f64) -> usize {
+    format!("{:.0}", value.ceil().max(0.0))
+        .parse()
+        .unwrap_or_default()
+}

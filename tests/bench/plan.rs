@@ -1,78 +1,111 @@
-//! What is measured, and for how long.
+//! Which parts are measured, and how thoroughly.
 
 use std::time::Duration;
 
 /// How it is called.
 pub const USAGE: &str = "\
-usage: bench [--quick]
-  measures the watcher on a stack of its own; takes less than eight minutes, with --quick less than two";
+usage: bench [--quick] [PART ...]
+  measures Quittance on stacks of its own and prints a table for each part:
+    pay       paying from balance over HTTP, against pgbench, Rust and the queues of others
+    fairness  what one user who floods does to the others
+    growth    with ten thousand and ten million invoices, and with 1, 2 and 4 workers
+    streams   ten thousand live streams
+    watcher   payments on chain
+  without a part all of them, in less than ten minutes; with --quick in less than two";
 
-/// Invoices in the database besides those that are paid.
+/// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
-    /// None.
-    Small,
-    /// [`FURTHER`] pending ones.
-    Big,
+pub enum Part {
+    /// Paying from balance over HTTP, and what it is compared with.
+    Pay,
+    /// The others while one user floods.
+    Fairness,
+    /// Many rows, and several workers.
+    Growth,
+    /// Live streams.
+    Streams,
+    /// Payments on chain.
+    Watcher,
 }
 
-/// Pending invoices of a big round besides those that are paid.
-pub const FURTHER: usize = 100_000;
+impl Part {
+    const ALL: [Self; 5] = [
+        Self::Pay,
+        Self::Fairness,
+        Self::Growth,
+        Self::Streams,
+        Self::Watcher,
+    ];
 
-impl Load {
-    /// As the table calls it.
+    /// As the command line and the headings call it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Small => "no further invoices",
-            Self::Big => "100,000 further pending",
+            Self::Pay => "pay",
+            Self::Fairness => "fairness",
+            Self::Growth => "growth",
+            Self::Streams => "streams",
+            Self::Watcher => "watcher",
         }
     }
 }
 
-/// The measurements of a run.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Payments of a burst.
-    pub burst: usize,
-    /// Payments of the steady part, and the time from one to the next.
-    pub steady: usize,
-    /// The time from one steady payment to the next.
-    pub interval: Duration,
-    /// In an order in which slow drifts of the machine and of the chain meet both loads alike.
-    pub rounds: Vec<Load>,
-    /// No round is begun later, unless a load has not had one.
-    pub rounds_limit: Duration,
+/// How much time there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// For a look: all parts in two minutes.
+    Quick,
+    /// For the record: all parts in ten minutes.
+    Full,
+    /// For one part that was asked for alone.
+    Alone,
+}
+
+impl Pace {
     /// The whole run takes no longer.
-    pub limit: Duration,
+    pub fn limit(self) -> Duration {
+        match self {
+            Self::Quick => Duration::from_secs(118),
+            Self::Full | Self::Alone => Duration::from_secs(598),
+        }
+    }
+
+    /// The first choice, or the second when there is more time.
+    pub fn choose<T>(self, quick: T, otherwise: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::Full | Self::Alone => otherwise,
+        }
+    }
+}
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub parts: Vec<Part>,
+    /// How thoroughly.
+    pub pace: Pace,
 }
 
 impl Plan {
     /// What the command line asks for; none when it makes no sense.
     pub fn of(words: &[String]) -> Option<Self> {
-        use Load::{Big, Small};
-        match words {
-            [] => Some(Self {
-                burst: 1_000,
-                steady: 200,
-                interval: Duration::from_millis(100),
-                rounds: vec![Small, Big, Big, Small, Small, Big, Big, Small],
-                rounds_limit: Duration::from_secs(380),
-                limit: Duration::from_secs(475),
-            }),
-            [word] if word == "--quick" => Some(Self {
-                burst: 300,
-                steady: 80,
-                interval: Duration::from_millis(100),
-                rounds: vec![Small, Big],
-                rounds_limit: Duration::from_mins(1),
-                limit: Duration::from_secs(118),
-            }),
-            _ => None,
-        }
-    }
-
-    /// Steady payments per second.
-    pub fn rate(&self) -> f64 {
-        1.0 / self.interval.as_secs_f64()
+        let is_quick = words.iter().any(|word| word == "--quick");
+        let named = words.iter().filter(|word| *word != "--quick");
+        let parts: Option<Vec<Part>> = named
+            .map(|word| Part::ALL.into_iter().find(|part| part.name() == word))
+            .collect();
+        let parts = parts?;
+        let pace = match (is_quick, parts.len()) {
+            (true, _) => Pace::Quick,
+            (false, 1) => Pace::Alone,
+            (false, _) => Pace::Full,
+        };
+        let parts = if parts.is_empty() {
+            Part::ALL.to_vec()
+        } else {
+            parts
+        };
+        Some(Self { parts, pace })
     }
 }

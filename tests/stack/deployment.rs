@@ -197,6 +197,12 @@ impl Deployment {
         Ok(client.get_multiplexed_async_connection().await?)
     }
 
+    /// The name of the deployment's database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// What the processes were started with.
     #[must_use]
     pub fn settings(&self) -> &Settings {

@@ -100,6 +100,8 @@ pub struct Postgres {
     cluster: Cluster,
     account: Account,
     max_connections: u16,
+    /// Further settings, such as `shared_buffers=1GB`.
+    settings: Vec<String>,
     log: Option<PathBuf>,
     port: u16,
     running: Mutex<Option<Arc<Process>>>,
@@ -115,11 +117,22 @@ impl Postgres {
         max_connections: u16,
         log: Option<&Path>,
     ) -> Result<Self, PostgresError> {
+        Self::start_with(folder, account, max_connections, &[], log).await
+    }
+
+    async fn start_with(
+        folder: &Path,
+        account: &Account,
+        max_connections: u16,
+        settings: &[&str],
+        log: Option<&Path>,
+    ) -> Result<Self, PostgresError> {
         let cluster = Cluster::open(folder, account).await?;
         let mut postgres = Self {
             cluster,
             account: account.clone(),
             max_connections,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             log: log.map(Path::to_owned),
             port: 0,
             running: Mutex::new(None),
@@ -138,13 +151,21 @@ impl Postgres {
 
     /// Starts a server with a folder of its own, which goes when the server goes.
     pub async fn temporary(max_connections: u16) -> Result<Self, PostgresError> {
+        Self::temporary_with(max_connections, &[]).await
+    }
+
+    /// The same with further settings, each such as `shared_buffers=1GB`.
+    pub async fn temporary_with(
+        max_connections: u16,
+        settings: &[&str],
+    ) -> Result<Self, PostgresError> {
         let account = Account::for_servers()?;
         let folder = TemporaryFolder::create(&account).map_err(|source| PostgresError::Folder {
             path: std::env::temp_dir(),
             source,
         })?;
         let data = folder.path().join("postgres");
-        let mut postgres = Self::start(&data, &account, max_connections, None).await?;
+        let mut postgres = Self::start_with(&data, &account, max_connections, settings, None).await?;
         postgres.temporary_folder = Some(folder);
         Ok(postgres)
     }
@@ -171,7 +192,10 @@ impl Postgres {
             "log_destination=stderr".to_owned(),
             "timezone=UTC".to_owned(),
             "log_timezone=UTC".to_owned(),
-        ] {
+        ]
+        .iter()
+        .chain(&self.settings)
+        {
             command.arg("-c").arg(setting);
         }
         let process = Process::start("PostgreSQL", command, self.log.as_deref())?;
@@ -214,6 +238,12 @@ impl Postgres {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Another program of the same installation, such as `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.cluster.programs.named(name)
     }
 
     /// Where the superuser finds the database.

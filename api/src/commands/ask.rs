@@ -81,7 +81,7 @@ impl Ask {
             // Bounded: while Redis is away, enqueueing waits for the next connection.
             let enqueueing =
                 self.producer
-                    .enqueue_again(&payload, sent.as_ref(), self.patience.resend);
+                    .enqueue_again(payload, sent.clone(), self.patience.resend);
             let Ok(enqueued) = timeout_at(deadline, enqueueing).await else {
                 break;
             };
@@ -100,6 +100,7 @@ impl Ask {
                     may_be_sent = true;
                     ENQUEUE_RETRY
                 }
+                Err(EnqueueError::Ending) => break,
             };
             let until = deadline.min(Instant::now() + pause);
             if let Ok(Ok(outcome)) = timeout_at(until, &mut waiter.outcome).await {

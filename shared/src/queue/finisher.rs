@@ -1,4 +1,7 @@
-//! Ends jobs: replies first, then acknowledgement, many at a time in one round trip.
+//! Ends jobs: replies first, then acknowledgement, many at a time in one round trip. Replies to one process go in one
+//! message, one after the other.
+
+use std::collections::HashMap;
 
 use redis::RedisResult;
 use tokio::sync::mpsc;
@@ -78,12 +81,12 @@ async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResu
     let rate = keys.rate(unix_seconds());
     let mut succeeded = 0;
     let mut pipeline = redis::pipe();
+    for (channel, messages) in replies(batch) {
+        pipeline.publish(channel, messages).ignore();
+    }
     for finish in batch {
         match &finish.ending {
-            Ending::Replied { channel, message } => {
-                pipeline.publish(channel, message).ignore();
-                succeeded += 1;
-            }
+            Ending::Replied { .. } => succeeded += 1,
             Ending::Requeued(payload) => {
                 pipeline
                     .cmd("XADD")
@@ -93,12 +96,7 @@ async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResu
                     .arg(payload)
                     .ignore();
             }
-            Ending::Parked { reply } => {
-                if let Some((channel, message)) = reply {
-                    pipeline.publish(channel, message).ignore();
-                }
-            }
-            Ending::Stale => {}
+            Ending::Parked { .. } | Ending::Stale => {}
         }
     }
     let entries: Vec<&str> = batch
@@ -132,4 +130,20 @@ async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResu
         .expire(&rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX))
         .ignore();
     pipeline.query_async(redis).await
+}
+
+/// The replies by channel: JSON documents in a row, which a reader takes apart again.
+fn replies(batch: &[Finish]) -> HashMap<&str, String> {
+    let mut by_channel: HashMap<&str, String> = HashMap::new();
+    for finish in batch {
+        let (channel, message) = match &finish.ending {
+            Ending::Replied { channel, message }
+            | Ending::Parked {
+                reply: Some((channel, message)),
+            } => (channel, message),
+            Ending::Parked { reply: None } | Ending::Requeued(_) | Ending::Stale => continue,
+        };
+        by_channel.entry(channel).or_default().push_str(message);
+    }
+    by_channel
 }

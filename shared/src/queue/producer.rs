@@ -1,33 +1,57 @@
-//! Enqueueing, bounded.
+//! Enqueueing, bounded. Jobs that come while an earlier round trip is under way go together in the next one: no timer,
+//! at low load a round trip carries one job.
 
 use std::time::Duration;
 
-use redis::Script;
+use redis::{RedisError, Script};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Keys, Queue, RATE_KEPT_SECONDS, RedisLink, unix_seconds};
+use crate::telemetry::supervised;
+
+/// Jobs sent in one round trip at most, and waiting for theirs at most.
+const BATCH: usize = 256;
+const WAITING_MAX: usize = 4096;
 
 /// Why a job was not enqueued.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EnqueueError {
     /// The queue holds as many jobs as it may.
     #[error("the queue is full")]
     Full,
     /// Redis did not take it; it may be there all the same.
     #[error("Redis did not confirm the job")]
-    Redis(#[from] redis::RedisError),
+    Redis(#[from] RedisError),
+    /// The process is ending.
+    #[error("the process is ending")]
+    Ending,
 }
 
-/// Length check and append in one step, so that the bound is exact; counts the job for the rates. A job that was sent
-/// before is not sent again while its entry waits unread, or a worker took it only just now.
+/// Length check and append in one step, so that the bound is exact; counts the jobs for the rates. A job that was sent
+/// before is not sent again while its entry waits unread, or a worker took it only just now. Each job is a payload, the
+/// entry it was sent as, if it was, and the silence after which that one is given up; each answer is an entry, or
+/// nothing when the queue is full.
 const ENQUEUE: &str = r"
-if ARGV[4] ~= '' and #redis.call('XRANGE', KEYS[1], ARGV[4], ARGV[4]) > 0 then
-  local held = redis.pcall('XPENDING', KEYS[1], 'workers', ARGV[4], ARGV[4], 1)
-  if held.err or #held == 0 or held[1][3] < tonumber(ARGV[5]) then return ARGV[4] end
+local function is_good(sent, silence_ms)
+  if #redis.call('XRANGE', KEYS[1], sent, sent) == 0 then return false end
+  local held = redis.pcall('XPENDING', KEYS[1], 'workers', sent, sent, 1)
+  return held.err or #held == 0 or held[1][3] < silence_ms
 end
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-local id = redis.call('XADD', KEYS[1], '*', 'p', ARGV[2])
-if redis.call('HINCRBY', KEYS[2], 'enqueued', 1) == 1 then redis.call('EXPIRE', KEYS[2], ARGV[3]) end
-return id
+local length, added, entries = redis.call('XLEN', KEYS[1]), 0, {}
+for at = 3, #ARGV, 3 do
+  local entry = ''
+  if ARGV[at + 1] ~= '' and is_good(ARGV[at + 1], tonumber(ARGV[at + 2])) then
+    entry = ARGV[at + 1]
+  elseif length + added < tonumber(ARGV[1]) then
+    entry = redis.call('XADD', KEYS[1], '*', 'p', ARGV[at])
+    added = added + 1
+  end
+  entries[#entries + 1] = entry
+end
+if added > 0 and redis.call('HINCRBY', KEYS[2], 'enqueued', added) == added then
+  redis.call('EXPIRE', KEYS[2], ARGV[2])
+end
+return entries
 ";
 
 /// A job's entry, to send the job again only when that entry is lost or in dead hands.
@@ -36,30 +60,36 @@ pub struct Sent {
     entry_id: String,
 }
 
-/// Appends jobs to one queue. Cheap to clone.
+struct Request {
+    payload: String,
+    sent: Option<Sent>,
+    silence: Duration,
+    answer: oneshot::Sender<Result<Sent, EnqueueError>>,
+}
+
+/// Appends jobs to one queue. Cheap to clone; its task ends with the last clone.
 #[derive(Clone)]
 pub struct Producer {
-    redis: RedisLink,
-    keys: Keys,
-    length_max: u64,
-    script: std::sync::Arc<Script>,
+    requests: mpsc::Sender<Request>,
 }
 
 impl Producer {
     /// A producer for `queue` that lets it hold at most `length_max` jobs.
     #[must_use]
-    pub fn new(redis: RedisLink, prefix: &str, queue: Queue, length_max: u64) -> Self {
-        let script = std::sync::Arc::new(Script::new(ENQUEUE));
-        Self {
+    pub fn spawn(redis: RedisLink, prefix: &str, queue: Queue, length_max: u64) -> Self {
+        let (requests, waiting) = mpsc::channel(WAITING_MAX);
+        let line = Line {
             redis,
             keys: Keys::new(prefix, queue),
             length_max,
-            script,
-        }
+            script: Script::new(ENQUEUE),
+        };
+        supervised("producer", line.run(waiting));
+        Self { requests }
     }
 
     /// Appends a payload, or says that the queue is full.
-    pub async fn enqueue(&self, payload: &str) -> Result<Sent, EnqueueError> {
+    pub async fn enqueue(&self, payload: String) -> Result<Sent, EnqueueError> {
         self.enqueue_again(payload, None, Duration::ZERO).await
     }
 
@@ -67,24 +97,70 @@ impl Producer {
     /// `silence` ago.
     pub async fn enqueue_again(
         &self,
-        payload: &str,
-        sent: Option<&Sent>,
+        payload: String,
+        sent: Option<Sent>,
         silence: Duration,
     ) -> Result<Sent, EnqueueError> {
-        let mut redis = self.redis.clone();
-        let entry_id: Option<String> = self
-            .script
-            .key(&self.keys.stream)
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            payload,
+            sent,
+            silence,
+            answer,
+        };
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| EnqueueError::Ending)?;
+        answered.await.map_err(|_| EnqueueError::Ending)?
+    }
+}
+
+/// The way to Redis.
+struct Line {
+    redis: RedisLink,
+    keys: Keys,
+    length_max: u64,
+    script: Script,
+}
+
+impl Line {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Request>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while waiting.recv_many(&mut batch, BATCH).await > 0 {
+            // Whoever has stopped waiting was told so, and must not find the job done after all.
+            batch.retain(|request: &Request| !request.answer.is_closed());
+            if batch.is_empty() {
+                continue;
+            }
+            let entries = self.append(&batch).await;
+            for (place, request) in batch.drain(..).enumerate() {
+                let answer = match &entries {
+                    Ok(entries) => match entries.get(place) {
+                        Some(entry_id) if !entry_id.is_empty() => Ok(Sent {
+                            entry_id: entry_id.clone(),
+                        }),
+                        _ => Err(EnqueueError::Full),
+                    },
+                    Err(error) => Err(EnqueueError::Redis(error.clone())),
+                };
+                let _ = request.answer.send(answer);
+            }
+        }
+    }
+
+    async fn append(&mut self, batch: &[Request]) -> Result<Vec<String>, RedisError> {
+        let mut call = self.script.prepare_invoke();
+        call.key(&self.keys.stream)
             .key(self.keys.rate(unix_seconds()))
             .arg(self.length_max)
-            .arg(payload)
-            .arg(RATE_KEPT_SECONDS)
-            .arg(sent.map_or("", |sent| sent.entry_id.as_str()))
-            .arg(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX))
-            .invoke_async(&mut redis)
-            .await?;
-        entry_id
-            .map(|entry_id| Sent { entry_id })
-            .ok_or(EnqueueError::Full)
+            .arg(RATE_KEPT_SECONDS);
+        for request in batch {
+            let sent = request.sent.as_ref();
+            call.arg(&request.payload)
+                .arg(sent.map_or("", |sent| sent.entry_id.as_str()))
+                .arg(u64::try_from(request.silence.as_millis()).unwrap_or(u64::MAX));
+        }
+        call.invoke_async(&mut self.redis).await
     }
 }

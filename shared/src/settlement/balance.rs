@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 use super::SettlementError;
 use crate::db::violated_constraint;
@@ -71,32 +72,10 @@ pub async fn settle_from_balance(
         place_of.push(place);
     }
 
-    let row = sqlx::query!(
-        r#"select outcomes as "outcomes!", balances_micro as "balances_micro!: Vec<Option<i64>>",
-                  batch_id, topics, messages
-           from settle_from_balance($1, $2, $3)"#,
-        &invoices,
-        &users,
-        &traces
-    )
-    .fetch_one(executor)
-    .await;
-    let row = match row {
-        Err(error) if requests.len() == 1 && violated_constraint(&error) == Some(DEBIT_SLOT) => {
-            return Ok(Settled {
-                outcomes: vec![PayOutcome::AlreadyDebited],
-                publication: None,
-            });
-        }
-        other => other?,
+    let (distinct, publication) = match (&*invoices, &*users, &*traces) {
+        ([invoice], [user], [trace]) => settle_one(executor, invoice, *user, trace).await?,
+        _ => settle_many(executor, &invoices, &users, &traces).await?,
     };
-
-    let distinct = row
-        .outcomes
-        .iter()
-        .zip(row.balances_micro)
-        .map(|(code, balance_micro)| outcome(code, balance_micro))
-        .collect::<Result<Vec<_>, _>>()?;
     let outcomes = place_of
         .iter()
         .map(|&place| {
@@ -108,8 +87,61 @@ pub async fn settle_from_balance(
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Settled {
         outcomes,
-        publication: Publication::from_row(row.batch_id, row.topics, row.messages),
+        publication,
     })
+}
+
+type Answers = (Vec<PayOutcome>, Option<Publication>);
+
+async fn settle_one(
+    executor: impl PgExecutor<'_>,
+    invoice: &str,
+    user: Uuid,
+    trace: &str,
+) -> Result<Answers, SettlementError> {
+    let row = sqlx::query!(
+        r#"select outcome as "outcome!", balance_micro, batch_id, topics, messages
+           from settle_one_from_balance($1, $2, $3)"#,
+        invoice,
+        user,
+        trace
+    )
+    .fetch_one(executor)
+    .await;
+    let row = match row {
+        Err(error) if violated_constraint(&error) == Some(DEBIT_SLOT) => {
+            return Ok((vec![PayOutcome::AlreadyDebited], None));
+        }
+        other => other?,
+    };
+    let publication = Publication::from_row(row.batch_id, row.topics, row.messages);
+    Ok((vec![outcome(&row.outcome, row.balance_micro)?], publication))
+}
+
+async fn settle_many(
+    executor: impl PgExecutor<'_>,
+    invoices: &[String],
+    users: &[Uuid],
+    traces: &[String],
+) -> Result<Answers, SettlementError> {
+    let row = sqlx::query!(
+        r#"select outcomes as "outcomes!", balances_micro as "balances_micro!: Vec<Option<i64>>",
+                  batch_id, topics, messages
+           from settle_from_balance($1, $2, $3)"#,
+        invoices,
+        users,
+        traces
+    )
+    .fetch_one(executor)
+    .await?;
+    let outcomes = row
+        .outcomes
+        .iter()
+        .zip(row.balances_micro)
+        .map(|(code, balance_micro)| outcome(code, balance_micro))
+        .collect::<Result<Vec<_>, _>>()?;
+    let publication = Publication::from_row(row.batch_id, row.topics, row.messages);
+    Ok((outcomes, publication))
 }
 
 fn outcome(code: &str, balance_micro: Option<i64>) -> Result<PayOutcome, SettlementError> {

@@ -30,6 +30,8 @@ pub struct Builder {
     extra: BTreeMap<String, String>,
     private_postgres: bool,
     private_redis: bool,
+    /// The URLs of servers that somebody else runs, instead of those of the test run.
+    servers: Option<(String, String)>,
     chain: Whose,
 }
 
@@ -50,6 +52,7 @@ impl Default for Builder {
             extra: BTreeMap::new(),
             private_postgres: false,
             private_redis: false,
+            servers: None,
             chain: Whose::Nobodys,
         }
     }
@@ -126,17 +129,32 @@ impl Builder {
         }
     }
 
+    /// A database of its own on this Postgres, beside those of other deployments, and this Redis.
+    #[must_use]
+    pub fn servers(self, postgres: &Postgres, redis: &Redis) -> Self {
+        let urls = (postgres.url_superuser("postgres"), redis.url());
+        Self {
+            servers: Some(urls),
+            ..self
+        }
+    }
+
     /// Starts everything and waits until it is ready.
     pub async fn start(self) -> Result<Deployment, DeploymentError> {
         let (postgres, redis, chain) =
             futures::try_join!(self.own_postgres(), self.own_redis(), self.any_chain())?;
-        let server = match &postgres {
-            Some(postgres) => DatabaseServer::new(&postgres.url_superuser("postgres"))?,
-            None => DatabaseServer::new(&of_test_run(POSTGRES_URL)?)?,
+        let (given_postgres, given_redis) = self.servers.unzip();
+        let has_template = postgres.is_none() && given_postgres.is_none();
+        let postgres_url = match (&postgres, given_postgres) {
+            (Some(postgres), _) => postgres.url_superuser("postgres"),
+            (None, Some(url)) => url,
+            (None, None) => of_test_run(POSTGRES_URL)?,
         };
-        let redis_url = match &redis {
-            Some(redis) => redis.url(),
-            None => of_test_run(REDIS_URL)?,
+        let server = DatabaseServer::new(&postgres_url)?;
+        let redis_url = match (&redis, given_redis) {
+            (Some(redis), _) => redis.url(),
+            (None, Some(url)) => url,
+            (None, None) => of_test_run(REDIS_URL)?,
         };
         let database = random_name("quittance_test");
         let watchers = self.watchers.unwrap_or(usize::from(chain.is_some()));
@@ -145,7 +163,7 @@ impl Builder {
             settings.deposit_address = chain.deposit_address().to_string();
             settings.chain = Some(ChainSettings::of(chain, random_deposit_address()));
         }
-        if postgres.is_some() {
+        if !has_template {
             server.create_if_missing(&database).await?;
             run_worker_command("migrate", &settings.for_owner()).await?;
             server.create_logins().await?;

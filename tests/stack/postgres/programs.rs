@@ -32,6 +32,10 @@ impl Programs {
     pub(super) fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }
+
+    pub(super) fn named(&self, program: &str) -> PathBuf {
+        self.folder.join(program)
+    }
 }
 
 fn choose(mut found: Vec<Programs>, data_major: Option<u32>) -> Result<Programs, PostgresError> {

@@ -31,7 +31,7 @@ pub async fn authenticate(
         .sessions
         .resolve(&token)
         .await
-        .map_err(|error| FlatError::failure(&*error, shared::db::is_transient(&error)))?
+        .map_err(|error| FlatError::failure(&*error, error.is_transient()))?
         .ok_or_else(required)?;
     let csrf = cookie(headers, CSRF_COOKIE);
     if !matches!(

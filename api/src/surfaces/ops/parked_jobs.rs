@@ -70,11 +70,12 @@ async fn settle(
             Queue::parse(&job.queue).ok_or_else(|| FlatError::conflict("queue not found"))?;
         app.producers
             .of(queue)
-            .enqueue(&with_ttl(&job.payload, None))
+            .enqueue(with_ttl(&job.payload, None))
             .await
             .map_err(|error| match error {
                 EnqueueError::Full => FlatError::busy("queue_full"),
                 EnqueueError::Redis(error) => FlatError::failure(&error, true),
+                EnqueueError::Ending => FlatError::busy("unavailable"),
             })?;
     }
     resolve(&mut transaction, id, resolution).await?;

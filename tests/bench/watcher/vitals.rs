@@ -1,16 +1,11 @@
 //! What processes use, and what the watcher counts.
 
-use std::fs;
 use std::time::Duration;
 
-use nix::unistd::Pid;
 use stack::Deployment;
-use stack::offspring::children_of;
 
 use crate::failure::BenchError;
-
-/// The unit of processor time in `/proc` is the same on every Linux.
-const TICK: Duration = Duration::from_millis(10);
+use crate::processes::{family_time, memory_kib, number, own_time};
 
 /// What was used and counted since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +39,8 @@ impl Vitals {
             "quittance_watch_reconnects_total",
         ];
         Ok(Self {
-            memory: memory(watcher.pid())?,
-            watcher: processor_time(watcher.pid())?.own,
+            memory: memory_kib(watcher.pid())?,
+            watcher: own_time(watcher.pid())?,
             postgres: postgres_time(deployment)?,
             chain: chain_time(deployment)?,
             examined: counted(&metrics, "quittance_chain_examination_seconds_count"),
@@ -78,50 +73,11 @@ fn counted(metrics: &str, name: &str) -> u64 {
     values.sum()
 }
 
-fn memory(pid: u32) -> Result<u64, BenchError> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"));
-    let resident = status.ok().and_then(|status| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.split_whitespace().next()?.parse().ok()
-    });
-    resident.ok_or(BenchError::Process(pid))
-}
-
-struct ProcessorTime {
-    own: Duration,
-    /// Of children that have ended.
-    children: Duration,
-}
-
-fn processor_time(pid: u32) -> Result<ProcessorTime, BenchError> {
-    let read = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The program's name may hold any character, so the fields count from its end.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = |place: usize| fields.get(place)?.parse::<u32>().ok();
-        Some(ProcessorTime {
-            own: TICK * (ticks(11)? + ticks(12)?),
-            children: TICK * (ticks(13)? + ticks(14)?),
-        })
-    };
-    read().ok_or(BenchError::Process(pid))
-}
-
 fn postgres_time(deployment: &Deployment) -> Result<Duration, BenchError> {
     let process = deployment
         .private_postgres()
         .and_then(stack::Postgres::process);
-    let Some(pid) = process.map(|process| process.pid()) else {
-        return Ok(Duration::ZERO);
-    };
-    let server = processor_time(number(pid))?;
-    // One that has just ended is in the server's sum from now on.
-    let living = children_of(pid)
-        .into_iter()
-        .filter_map(|child| processor_time(number(child)).ok());
-    Ok(server.own + server.children + living.map(|child| child.own).sum::<Duration>())
+    process.map_or(Ok(Duration::ZERO), |process| family_time(process.pid()))
 }
 
 fn chain_time(deployment: &Deployment) -> Result<Duration, BenchError> {
@@ -130,23 +86,6 @@ fn chain_time(deployment: &Deployment) -> Result<Duration, BenchError> {
         .server()
         .and_then(stack::chain::ChainServer::process);
     process.map_or(Ok(Duration::ZERO), |process| {
-        Ok(processor_time(number(process.pid()))?.own)
+        own_time(number(process.pid()))
     })
-}
-
-fn number(pid: Pid) -> u32 {
-    pid.as_raw().unsigned_abs()
-}
-
-/// The machine's size, and what it is busy with.
-pub fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().unwrap_or("unknown");
-    let build = if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    };
-    format!("{cores} cores, {build} build; load average before the start {load}")
 }

@@ -6,12 +6,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use solana_signature::Signature;
 use stack::chain::Rpc;
 
-use crate::bill::Bill;
+use super::bill::Bill;
 use crate::failure::BenchError;
-use crate::heard::Heard;
+use super::heard::Heard;
 use crate::measure::per_second;
-use crate::node::until_confirmed;
-use crate::payer::{Payer, Payment};
+use super::node::until_confirmed;
+use super::payer::{Payer, Payment};
 
 /// The chain carries out one transaction after the other, and holds one of its six connections' threads meanwhile:
 /// more at once would only keep the watcher from asking it.

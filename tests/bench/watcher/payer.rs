@@ -10,7 +10,7 @@ use stack::chain::instructions::transfer_between;
 use stack::chain::{Gift, LAMPORTS_PER_SOL, Signed, Version, Wallet, sign};
 use tokio::sync::Mutex;
 
-use crate::bill::{AMOUNT_MICRO, Bill};
+use super::bill::{AMOUNT_MICRO, Bill};
 use crate::failure::BenchError;
 
 /// A block is asked for anew after so long.

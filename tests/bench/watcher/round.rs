@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use stack::Deployment;
 
-use crate::bill::bills;
-use crate::burst::{Burst, burst};
+use super::bill::bills;
+use super::burst::{Burst, burst};
 use crate::failure::BenchError;
-use crate::heard::Heard;
+use super::heard::Heard;
 use crate::measure::{millis, number, percentile};
-use crate::payer::Payer;
-use crate::pending::Pending;
-use crate::plan::{FURTHER, Load, Plan};
+use super::payer::Payer;
+use super::pending::Pending;
+use super::plan::{FURTHER, Load, Plan};
 use crate::screen::say;
-use crate::steady::{Steady, steady};
-use crate::vitals::Vitals;
+use super::steady::{Steady, steady};
+use super::vitals::Vitals;
 
 /// Payments that only fill caches.
 const WARM_UP: usize = 50;

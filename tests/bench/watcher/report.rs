@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::measure::{median, millis, number, percentile};
-use crate::plan::{Load, Plan};
-use crate::round::Measured;
+use super::plan::{Load, Plan};
+use super::round::Measured;
 
 /// With many more invoices no figure may be worse than without by more than this part of it.
 const TOLERANCE: f64 = 0.2;

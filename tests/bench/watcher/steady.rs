@@ -9,11 +9,11 @@ use stack::chain::Rpc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-use crate::bill::Bill;
+use super::bill::Bill;
 use crate::failure::BenchError;
-use crate::heard::Heard;
-use crate::node::{Followed, Said, Sent, follow};
-use crate::payer::Payer;
+use super::heard::Heard;
+use super::node::{Followed, Said, Sent, follow};
+use super::payer::Payer;
 
 const LIMIT: Duration = Duration::from_mins(1);
 

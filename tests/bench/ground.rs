@@ -1,0 +1,59 @@
+//! The servers that a part is measured on: a Postgres and a Redis of its own, which any number of deployments and what
+//! they are compared with share.
+
+use std::time::Duration;
+
+use stack::deployment::Builder;
+use stack::{Deployment, Postgres, Redis};
+
+use crate::failure::BenchError;
+use crate::processes::family_time;
+
+const CONNECTIONS: u16 = 400;
+/// For both sides alike: memory as on a small server, and no checkpoint in the middle of a round. What decides whether a
+/// commit is safe (`fsync`, `synchronous_commit`, `full_page_writes`) is as Postgres ships it: on.
+const SETTINGS: [&str; 3] = [
+    "shared_buffers=2GB",
+    "max_wal_size=16GB",
+    "checkpoint_timeout=30min",
+];
+/// Live processes would be refused more than a user may ask for, and one user is to ask for as much as the machine does.
+const NO_RATE_LIMIT: (&str, &str) = ("QUITTANCE_RATE_PER_USER_PER_SECOND", "0");
+
+/// The servers. Dropping them ends them.
+pub struct Ground {
+    /// For the superuser.
+    pub postgres: Postgres,
+    /// Keeps nothing.
+    pub redis: Redis,
+}
+
+impl Ground {
+    /// Starts both.
+    pub async fn start() -> Result<Self, BenchError> {
+        Ok(Self {
+            postgres: Postgres::temporary_with(CONNECTIONS, &SETTINGS).await?,
+            redis: Redis::temporary().await?,
+        })
+    }
+
+    /// A deployment with a database of its own on these servers.
+    pub fn deployment(&self) -> Builder {
+        let (name, value) = NO_RATE_LIMIT;
+        Deployment::builder()
+            .servers(&self.postgres, &self.redis)
+            .env(name, value)
+    }
+
+    /// The processor time of Postgres so far.
+    pub fn postgres_time(&self) -> Result<Duration, BenchError> {
+        let process = self.postgres.process();
+        process.map_or(Ok(Duration::ZERO), |process| family_time(process.pid()))
+    }
+
+    /// The processor time of Redis so far.
+    pub fn redis_time(&self) -> Result<Duration, BenchError> {
+        let process = self.redis.process();
+        process.map_or(Ok(Duration::ZERO), |process| family_time(process.pid()))
+    }
+}

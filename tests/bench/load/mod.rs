@@ -1,0 +1,75 @@
+//! The load: callers who pay over HTTP, as browsers do.
+
+mod closed;
+mod connection;
+mod open;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use stack::Service;
+
+pub use self::closed::closed;
+pub use self::connection::Connection;
+pub use self::open::open;
+use crate::failure::BenchError;
+use crate::measure::per_second;
+use crate::stock::{Due, Payer};
+
+const PAID: u16 = 200;
+
+/// What some callers have done.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Payments that were answered.
+    pub paid: usize,
+    /// From the first one's beginning to the last one's end.
+    pub elapsed: Duration,
+    /// How long each of them took.
+    pub latencies: Vec<Duration>,
+}
+
+impl Run {
+    /// Payments per second.
+    pub fn rate(&self) -> f64 {
+        per_second(self.paid, self.elapsed)
+    }
+}
+
+/// Payments that are ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    address: SocketAddr,
+    texts: Vec<Vec<u8>>,
+}
+
+impl Requests {
+    /// The requests that pay these invoices at this api.
+    pub fn prepare(api: &Service, payers: &[Payer], dues: &[Due]) -> Result<Self, BenchError> {
+        let url = api.url();
+        let host = url.strip_prefix("http://").unwrap_or(url);
+        let address = host
+            .parse()
+            .map_err(|_| BenchError::Answer(format!("{url} is no address")))?;
+        let text = |due: &Due| {
+            let payer = payers.get(due.payer)?;
+            let (invoice, session, csrf) = (due.invoice_id(), &payer.session, &payer.csrf);
+            Some(
+                format!(
+                    "POST /v1/billing/invoices/{invoice}/pay-from-balance HTTP/1.1\r\nhost: {host}\r\n\
+                     cookie: nl_session={session}; nl_csrf={csrf}\r\nx-csrf-token: {csrf}\r\ncontent-length: 0\r\n\r\n"
+                )
+                .into_bytes(),
+            )
+        };
+        let texts = dues.iter().filter_map(text).collect();
+        Ok(Self { address, texts })
+    }
+}
+
+async fn pay(connection: &mut Connection, request: &[u8]) -> Result<(), BenchError> {
+    match connection.call(request).await? {
+        PAID => Ok(()),
+        _ => Err(BenchError::Answer(connection.answer())),
+    }
+}

@@ -1,0 +1,61 @@
+//! Paying from balance over HTTP, beside the debit alone (pgbench, Rust) and beside the queues of others.
+
+mod calibration;
+mod contest;
+mod direct;
+mod pgbench;
+mod report;
+mod scene;
+
+use std::time::Duration;
+
+use self::contest::{Contest, Results};
+use self::scene::{Crowd, Scene};
+use crate::failure::BenchError;
+use crate::ground::Ground;
+use crate::peers::Peer;
+use crate::plan::Pace;
+use crate::screen::say;
+
+const CALLERS: [usize; 4] = [1, 32, 256, 1_024];
+/// Callers of the queues of others: alone, and as many as our own rate is told for.
+const PEER_CALLERS: [usize; 2] = [1, 256];
+/// Where pgbench is at its best is looked for among these.
+const CLIENTS: [usize; 5] = [1, 4, 8, 16, 32];
+
+/// Measures everything in interleaved rounds; returns the tables.
+pub async fn run(pace: Pace) -> Result<String, BenchError> {
+    let ground = Ground::start().await?;
+    let deployment = ground.deployment().start().await?;
+    let mut contest = Contest::prepare(&ground, &deployment).await?;
+    let time = Duration::from_secs(pace.choose(1, 2));
+    for crowd in [Crowd::Spread, Crowd::Hot] {
+        contest.find_clients(crowd, &CLIENTS, time).await?;
+    }
+    let mut results = Results::default();
+    let rounds = pace.choose(1, 3);
+    for round in 1..=rounds {
+        contest.begin_round(&mut results).await?;
+        for crowd in [Crowd::Spread, Crowd::Hot] {
+            contest.pgbench(crowd, time, &mut results).await?;
+            for callers in CALLERS {
+                let scene = Scene { callers, crowd };
+                contest.ours(scene, time, &mut results).await?;
+                if callers == 1 {
+                    contest.direct(scene, time, &mut results).await?;
+                }
+            }
+        }
+        contest.at_half_rate(time, &mut results).await?;
+        for peer in Peer::ALL {
+            for callers in PEER_CALLERS {
+                contest.peer(peer, callers, time, &mut results).await?;
+            }
+        }
+        say(&format!("round {round} of {rounds} is over"));
+    }
+    drop(contest);
+    say("auditing the books ...");
+    deployment.finish().await?;
+    Ok(report::tables(&results))
+}

@@ -1,0 +1,202 @@
+//! The tables.
+
+use std::time::Duration;
+
+use super::contest::Results;
+use super::scene::{Crowd, Scene};
+use super::{CALLERS, PEER_CALLERS};
+use crate::load::Run;
+use crate::measure::{median, millis, percentile};
+use crate::meter::Costs;
+use crate::peers::Peer;
+use crate::target::{self, Bound, Target};
+
+/// The number of callers that rates are promised for.
+const MANY: usize = 256;
+
+/// All tables, with what must be known to read them.
+pub fn tables(results: &Results) -> String {
+    [
+        rates(results),
+        peers(results),
+        target::table(&targets(results)),
+        notes(results),
+    ]
+    .join("\n\n")
+}
+
+fn rate<'a>(runs: impl Iterator<Item = &'a Run>) -> f64 {
+    median(runs.map(Run::rate))
+}
+
+/// A percentile over the payments of all these runs, milliseconds.
+fn latency<'a>(runs: impl Iterator<Item = &'a Run>, percent: usize) -> f64 {
+    let all: Vec<Duration> = runs.flat_map(|run| run.latencies.iter().copied()).collect();
+    millis(percentile(&all, percent))
+}
+
+impl Results {
+    fn ours_in(&self, scene: Scene) -> impl Iterator<Item = &Run> {
+        let found = self.ours.iter().filter(move |(of, ..)| *of == scene);
+        found.map(|(_, run, _)| run)
+    }
+
+    fn costs_in(&self, scene: Scene) -> Costs {
+        let found = self.ours.iter().filter(|(of, ..)| *of == scene);
+        let used: Vec<_> = found.map(|(_, _, used)| *used).collect();
+        Costs::of(&used)
+    }
+
+    fn pgbench_with(&self, crowd: Crowd) -> impl Iterator<Item = &Run> {
+        let found = self.pgbench.iter().filter(move |(of, ..)| *of == crowd);
+        found.map(|(_, _, run)| run)
+    }
+
+    fn direct_in(&self, scene: Scene) -> impl Iterator<Item = &Run> {
+        let found = self.direct.iter().filter(move |(of, _)| *of == scene);
+        found.map(|(_, run)| run)
+    }
+
+    fn peer_with(&self, peer: Peer, callers: usize) -> impl Iterator<Item = &Run> {
+        let found = self
+            .peers
+            .iter()
+            .filter(move |(of, with, _)| (*of, *with) == (peer, callers));
+        found.map(|(_, _, run)| run)
+    }
+}
+
+fn rates(results: &Results) -> String {
+    let mut lines = vec![
+        "| | paid per second | ÷ pgbench | p50 ms | p99 ms | commits per payment | processor µs per payment: api + worker + Postgres + Redis + load |".to_owned(),
+        "|---|---:|---:|---:|---:|---:|---|".to_owned(),
+    ];
+    for crowd in [Crowd::Spread, Crowd::Hot] {
+        let limit = rate(results.pgbench_with(crowd));
+        for callers in CALLERS {
+            let scene = Scene { callers, crowd };
+            let paid = rate(results.ours_in(scene));
+            let (p50, p99) = (
+                latency(results.ours_in(scene), 50),
+                latency(results.ours_in(scene), 99),
+            );
+            let costs = results.costs_in(scene);
+            let parts: Vec<String> = costs
+                .processor_us
+                .iter()
+                .map(|part| format!("{part:.0}"))
+                .collect();
+            lines.push(format!(
+                "| HTTP: {scene} | {paid:.0} | {:.2} | {p50:.2} | {p99:.2} | {:.3} | {} |",
+                paid / limit,
+                costs.commits,
+                parts.join(" + ")
+            ));
+        }
+        let scene = Scene { callers: 1, crowd };
+        let direct = rate(results.direct_in(scene));
+        lines.push(format!(
+            "| one debit, one commit, from Rust: {scene} | {direct:.0} | {:.2} | {:.2} | {:.2} | 1 | |",
+            direct / limit,
+            latency(results.direct_in(scene), 50),
+            latency(results.direct_in(scene), 99)
+        ));
+        let clients = results.pgbench.iter().find(|(of, ..)| *of == crowd);
+        let clients = clients.map_or(0, |(_, clients, _)| *clients);
+        lines.push(format!(
+            "| one debit, one commit, from pgbench: its best, {clients} clients, {} | {limit:.0} | 1 | | | 1 | |",
+            crowd.name()
+        ));
+    }
+    lines.join("\n")
+}
+
+fn peers(results: &Results) -> String {
+    let mut lines = vec![
+        "| the same debit behind | callers | paid per second | p50 ms | HTTP ÷ it, rate | HTTP ÷ it, p50 |".to_owned(),
+        "|---|---:|---:|---:|---:|---:|".to_owned(),
+    ];
+    for peer in Peer::ALL {
+        for callers in PEER_CALLERS {
+            let scene = Scene {
+                callers,
+                crowd: Crowd::Spread,
+            };
+            let runs = || results.peer_with(peer, callers);
+            let (paid, p50) = (rate(runs()), latency(runs(), 50));
+            lines.push(format!(
+                "| {} | {callers} | {paid:.0} | {p50:.2} | {:.1} | {:.2} |",
+                peer.name(),
+                rate(results.ours_in(scene)) / paid,
+                latency(results.ours_in(scene), 50) / p50
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+fn targets(results: &Results) -> Vec<Target> {
+    let scene = |callers, crowd| Scene { callers, crowd };
+    let ours = |callers, crowd| rate(results.ours_in(scene(callers, crowd)));
+    let alone = scene(1, Crowd::Spread);
+    let idle = latency(results.ours_in(alone), 50);
+    let best = |callers, of: fn(&Results, Peer, usize) -> f64, pick: fn(f64, f64) -> f64| {
+        let figures = Peer::ALL.into_iter().map(|peer| of(results, peer, callers));
+        figures.reduce(pick).unwrap_or(f64::NAN)
+    };
+    let peer_rate = best(MANY, |results, peer, callers| rate(results.peer_with(peer, callers)), f64::max);
+    let peer_idle = best(1, |results, peer, callers| latency(results.peer_with(peer, callers), 50), f64::min);
+    let half = results.at_half_rate.iter().map(|(_, run)| run);
+    let target = |measure, reached, bound, must, aim| Target {
+        measure,
+        reached,
+        bound,
+        must,
+        aim,
+    };
+    use Bound::{AtLeast, AtMost};
+    vec![
+        target(
+            "paid per second at 256 callers ÷ best pgbench",
+            ours(MANY, Crowd::Spread) / rate(results.pgbench_with(Crowd::Spread)),
+            AtLeast,
+            1.0,
+            2.0,
+        ),
+        target(
+            "the same for one hot user",
+            ours(MANY, Crowd::Hot) / rate(results.pgbench_with(Crowd::Hot)),
+            AtLeast,
+            3.0,
+            8.0,
+        ),
+        target(
+            "idle p50 over HTTP ÷ that of the direct call",
+            idle / latency(results.direct_in(alone), 50),
+            AtMost,
+            4.0,
+            2.5,
+        ),
+        target("p99 at half of the highest rate ÷ idle p50", latency(half, 99) / idle, AtMost, 15.0, 6.0),
+        target(
+            "commits per payment at 256 callers",
+            results.costs_in(scene(MANY, Crowd::Spread)).commits,
+            AtMost,
+            0.05,
+            0.02,
+        ),
+        target("paid per second at 256 callers ÷ the best queue's", ours(MANY, Crowd::Spread) / peer_rate, AtLeast, 5.0, 10.0),
+        target("idle p50 ÷ the best queue's", idle / peer_idle, AtMost, 0.5, 0.2),
+    ]
+}
+
+fn notes(results: &Results) -> String {
+    let commit = median(results.commit_times.iter().map(|time| millis(*time)));
+    let rates = median(results.at_half_rate.iter().map(|(rate, _)| *rate));
+    format!(
+        "Rates are medians over {} rounds, latencies are over the payments of all of them. A commit of one small row took \
+         {commit:.2} ms (p50, one client) before the rounds. Half of the highest rate was {rates:.0} payments per second, \
+         each sent at its time, whether the earlier ones were answered or not.",
+        results.commit_times.len()
+    )
+}
