@@ -266,5 +266,5 @@ revoke execute on function
 grant execute on function
     balance_event(bigint, bigint, text, uuid, bigint, bigint, text, timestamptz),
     invoice_event(text, text, bigint, text, uuid, text, bigint, bigint, timestamptz)
-    to quittance_api, quittance_worker;
+    to quittance_api, quittance_worker, quittance_watcher;
 grant execute on function settle_one_from_balance(text, uuid, text) to quittance_worker;

@@ -26,6 +26,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Run(#[from] run::RunError),
+    #[error("the runtime cannot be started")]
+    Runtime(#[from] std::io::Error),
 }
 
 fn main() -> ExitCode {
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve() -> Result<(), Failure> {
-    Ok(run::run(Config::load(Process::Api)?).await?)
+fn serve() -> Result<(), Failure> {
+    let config = Config::load(Process::Api)?;
+    Ok(config.process.runtime()?.block_on(run::run(config))?)
 }

@@ -1,25 +1,20 @@
-//! Console sessions (contract §1.2): `nl_session` resolved to a user, cached briefly, sliding; only hashes stored.
+//! Console sessions (contract §1.2): `nl_session` resolved to a user, sliding; only hashes stored.
 
-use std::collections::HashMap;
+mod known;
+
 use std::sync::Arc;
-use std::time::Duration;
 
-use moka::future::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use shared::config::ApiConfig;
+use shared::config::Config;
 use shared::ids::UserId;
-use shared::telemetry::supervised;
 use sqlx::PgPool;
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
+
+use self::known::Known;
 
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
-
-/// Sessions looked up in one statement at most, and waiting for theirs at most.
-const LOOK_UPS: usize = 1000;
-const LOOK_UPS_WAITING_MAX: usize = 4096;
 
 /// SHA-256 of a token: what the database and the cache know of it.
 pub type TokenHash = [u8; 32];
@@ -63,11 +58,6 @@ impl SessionError {
     }
 }
 
-struct LookUp {
-    token_hash: TokenHash,
-    answer: oneshot::Sender<Result<Option<Session>, SessionError>>,
-}
-
 /// A new session's secrets; this is the only time they are known.
 pub struct Issued {
     /// For the cookie `nl_session`.
@@ -82,47 +72,27 @@ pub struct Issued {
 pub struct Sessions {
     pool: PgPool,
     ttl: time::Duration,
-    cache: Cache<TokenHash, Option<Session>>,
-    look_ups: mpsc::Sender<LookUp>,
+    known: Known,
 }
 
 impl Sessions {
-    /// Sessions in this database. The cache forgets within the configured time, so a revocation takes that long.
-    pub fn spawn(pool: PgPool, config: &ApiConfig) -> Self {
-        let (look_ups, waiting) = mpsc::channel(LOOK_UPS_WAITING_MAX);
-        supervised("sessions", answer_look_ups(pool.clone(), waiting));
-        let cache = Cache::builder()
-            .max_capacity(config.session_cache_entries_max)
-            .time_to_live(Duration::from_millis(config.session_cache_ms))
-            .build();
+    /// Sessions in this database. What is known of one is believed for the configured time, so a revocation takes that
+    /// long.
+    pub fn spawn(pool: PgPool, config: &Config) -> Self {
         Self {
+            known: Known::spawn(&pool, config),
+            ttl: time::Duration::days(config.api.session_ttl_days.into()),
             pool,
-            ttl: time::Duration::days(config.session_ttl_days.into()),
-            cache,
-            look_ups,
         }
     }
 
-    /// The session of a token, if it is live. Parallel look-ups of one token ask the database once.
+    /// The session of a token, if it is live.
     pub async fn resolve(&self, token: &str) -> Result<Option<Session>, Arc<SessionError>> {
         // What cannot be a token costs no look-up.
         if token.len() != TOKEN_BYTES * 2 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        let token_hash = hash(token);
-        self.cache
-            .try_get_with(token_hash, self.load(token_hash))
-            .await
-    }
-
-    async fn load(&self, token_hash: TokenHash) -> Result<Option<Session>, SessionError> {
-        let (answer, answered) = oneshot::channel();
-        let look_up = LookUp { token_hash, answer };
-        self.look_ups
-            .send(look_up)
-            .await
-            .map_err(|_| SessionError::Ending)?;
-        answered.await.map_err(|_| SessionError::Ending)?
+        self.known.find(hash(token)).await
     }
 
     /// Once less than half of its time is left, a used session starts over; returns its new end then.
@@ -138,6 +108,8 @@ impl Sessions {
         )
         .execute(&self.pool)
         .await?;
+        // What is known has the old end, and would be moved with each use.
+        self.known.forget(&session.token_hash).await;
         Ok((moved.rows_affected() == 1).then_some(expires_at))
     }
 
@@ -181,61 +153,26 @@ impl Sessions {
         Ok(gone.rows_affected())
     }
 
-    /// Which of these sessions are still live.
-    pub async fn live(&self, hashes: &[TokenHash]) -> Result<Vec<TokenHash>, sqlx::Error> {
-        let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
-        let live = sqlx::query_scalar!(
-            "select token_hash from sessions where token_hash = any($1) and expires_at > now()",
-            &hashes
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(live
-            .into_iter()
-            .filter_map(|hash| hash.try_into().ok())
-            .collect())
+    /// Which of these sessions are live no more.
+    pub async fn ended(&self, hashes: &[TokenHash]) -> Result<Vec<TokenHash>, sqlx::Error> {
+        ended(&self.pool, hashes).await
     }
 }
 
-/// Answers look-ups: those that come while a statement is under way go together in the next one. Anybody can invent
-/// tokens, so look-ups take one connection, however many there are.
-async fn answer_look_ups(pool: PgPool, mut waiting: mpsc::Receiver<LookUp>) {
-    let mut batch = Vec::with_capacity(LOOK_UPS);
-    while waiting.recv_many(&mut batch, LOOK_UPS).await > 0 {
-        let hashes: Vec<TokenHash> = batch.iter().map(|look_up| look_up.token_hash).collect();
-        let found = look_up(&pool, &hashes).await.map_err(Arc::new);
-        for LookUp { token_hash, answer } in batch.drain(..) {
-            let session = match &found {
-                Ok(found) => Ok(found.get(&token_hash).cloned()),
-                Err(error) => Err(SessionError::Database(Arc::clone(error))),
-            };
-            let _ = answer.send(session);
-        }
-    }
-}
-
-/// The live ones of these sessions.
-async fn look_up(
-    pool: &PgPool,
+async fn ended(
+    executor: impl sqlx::PgExecutor<'_>,
     hashes: &[TokenHash],
-) -> Result<HashMap<TokenHash, Session>, sqlx::Error> {
+) -> Result<Vec<TokenHash>, sqlx::Error> {
     let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
-    let rows = sqlx::query!(
-        "select token_hash, user_id, csrf_hash, expires_at from sessions
-         where token_hash = any($1) and expires_at > now()",
+    let ended = sqlx::query_scalar!(
+        r#"select open.hash as "hash!" from unnest($1::bytea[]) as open (hash)
+               where not exists (select from sessions s where s.token_hash = open.hash and s.expires_at > now())"#,
         &hashes
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
-    let found = rows.into_iter().filter_map(|row| {
-        let token_hash = row.token_hash.try_into().ok()?;
-        let session = Session {
-            user_id: UserId(row.user_id),
-            token_hash,
-            csrf_hash: row.csrf_hash.try_into().ok()?,
-            expires_at: row.expires_at,
-        };
-        Some((token_hash, session))
-    });
-    Ok(found.collect())
+    Ok(ended
+        .into_iter()
+        .filter_map(|hash| hash.try_into().ok())
+        .collect())
 }

@@ -3,12 +3,16 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sqlx::Postgres;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Postgres};
 
 use crate::config::DatabaseConfig;
+
+/// A connection that was used so short a time ago is used again without asking whether it still works: the question
+/// takes as long as a small statement, and no server restarts that fast.
+const TRUSTED: Duration = Duration::from_millis(100);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -59,6 +63,15 @@ pub fn pool(config: &DatabaseConfig, application: &str) -> Result<PgPool, Databa
     Ok(PgPoolOptions::new()
         .max_connections(config.db_connections_max)
         .acquire_timeout(Duration::from_millis(config.db_acquire_timeout_ms))
+        .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for >= TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }
 

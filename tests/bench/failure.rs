@@ -45,6 +45,19 @@ pub enum BenchError {
     /// An answer that is none of a payment.
     #[error("a payment was not answered as it should be: {0}")]
     Answer(String),
+    /// A stream that does not say what it should, or says it to others.
+    #[error("a stream was not as it should be: {0}")]
+    Stream(String),
+    /// The system does not let us have so many connections.
+    #[error(
+        "{needed} open files are needed, but the system allows {allowed}; raise the limit (ulimit -n)"
+    )]
+    Descriptors {
+        /// By this part.
+        needed: u64,
+        /// To this process.
+        allowed: u64,
+    },
     /// A program that Quittance is compared with.
     #[error("{0} failed: {1}")]
     Program(&'static str, String),

@@ -31,8 +31,14 @@ pub struct Ground {
 impl Ground {
     /// Starts both.
     pub async fn start() -> Result<Self, BenchError> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further settings of Postgres.
+    pub async fn start_with(further: &[&str]) -> Result<Self, BenchError> {
+        let settings = [&SETTINGS, further].concat();
         Ok(Self {
-            postgres: Postgres::temporary_with(CONNECTIONS, &SETTINGS).await?,
+            postgres: Postgres::temporary_with(CONNECTIONS, &settings).await?,
             redis: Redis::temporary().await?,
         })
     }

@@ -4,7 +4,9 @@
 
 mod debit;
 mod failure;
+mod fairness;
 mod ground;
+mod growth;
 mod load;
 mod measure;
 mod meter;
@@ -14,6 +16,7 @@ mod plan;
 mod processes;
 mod screen;
 mod stock;
+mod streams;
 mod target;
 mod watcher;
 
@@ -68,13 +71,15 @@ async fn interrupted() -> Result<(), BenchError> {
 async fn run(plan: &Plan) -> Result<(), BenchError> {
     let begin = Instant::now();
     say(&format!("machine: {}", processes::machine()));
-    let mut tables = Vec::new();
     for part in &plan.parts {
-        say(&format!("== {}", part.name()));
-        tables.push((*part, measure_part(*part, plan.pace).await?));
-    }
-    for (part, table) in tables {
-        say(&format!("\n### {}\n\n{table}", part.name()));
+        let left = plan.pace.limit().saturating_sub(begin.elapsed());
+        if plan.parts.len() > 1 && left < part.time(plan.pace) {
+            say(&format!("{} is left out: time is up", part.name()));
+            continue;
+        }
+        say(&format!("measuring: {} ...", part.name()));
+        let table = measure_part(*part, plan.pace).await?;
+        say(&format!("\n### {}\n\n{table}\n", part.name()));
     }
     say(&format!("\nAll this took {} s.", rounded(begin.elapsed())));
     Ok(())
@@ -83,8 +88,10 @@ async fn run(plan: &Plan) -> Result<(), BenchError> {
 async fn measure_part(part: Part, pace: Pace) -> Result<String, BenchError> {
     match part {
         Part::Pay => pay::run(pace).await,
+        Part::Fairness => fairness::run(pace).await,
+        Part::Growth => growth::run(pace).await,
+        Part::Streams => streams::run(pace).await,
         Part::Watcher => watcher::run(pace).await,
-        _ => Ok(String::new()),
     }
 }
 

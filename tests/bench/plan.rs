@@ -47,6 +47,18 @@ impl Part {
             Self::Watcher => "watcher",
         }
     }
+
+    /// About how long it takes.
+    pub fn time(self, pace: Pace) -> Duration {
+        let (quick, otherwise) = match self {
+            Self::Pay => (35, 200),
+            Self::Fairness => (12, 40),
+            Self::Growth => (20, 170),
+            Self::Streams => (25, 55),
+            Self::Watcher => (30, 80),
+        };
+        Duration::from_secs(pace.choose(quick, otherwise))
+    }
 }
 
 /// How much time there is.

@@ -10,6 +10,7 @@
 mod apis;
 mod disconnects;
 mod end_races;
+mod fairness;
 mod outbox;
 mod pay_races;
 mod poison;

@@ -55,24 +55,29 @@ async fn a_planted_double_debit_fails_the_test_it_happens_in() {
 /// The settlement without its row locks and without the unique index, and with time for others between its
 /// decision and its writes.
 async fn break_settlement(pool: &PgPool) {
-    let body: String = sqlx::query_scalar(
-        "select pg_get_functiondef(oid) from pg_proc where proname = 'settle_from_balance'",
-    )
-    .fetch_one(pool)
-    .await
-    .unwrap();
-    let broken = body.replace(" for update;", ";").replacen(
-        "if cardinality(n_transfers) = 0 then",
-        "perform pg_sleep(0.05); if cardinality(n_transfers) = 0 then",
-        1,
-    );
-    assert_eq!(body.matches(" for update;").count(), 2);
-    assert!(broken.contains("pg_sleep"));
-    run(
-        pool,
-        format!("{broken}; drop index transfers_invoice_debit"),
-    )
-    .await;
+    let decided = [
+        (
+            "settle_from_balance",
+            "if cardinality(n_transfers) = 0 then",
+        ),
+        ("settle_one_from_balance", "if outcome <> 'paid' then"),
+    ];
+    for (function, moment) in decided {
+        let body: String =
+            sqlx::query_scalar("select pg_get_functiondef(oid) from pg_proc where proname = $1")
+                .bind(function)
+                .fetch_one(pool)
+                .await
+                .unwrap();
+        let pause = format!("perform pg_sleep(0.05); {moment}");
+        let broken = body
+            .replace(" for update;", ";")
+            .replacen(moment, &pause, 1);
+        assert_eq!(body.matches(" for update;").count(), 2);
+        assert!(broken.contains("pg_sleep"));
+        run(pool, broken).await;
+    }
+    run(pool, "drop index transfers_invoice_debit".to_owned()).await;
 }
 
 #[tokio::test]

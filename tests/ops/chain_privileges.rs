@@ -79,9 +79,11 @@ const FUNCTIONS: [(&str, &[&str]); 3] = [
         &[
             "adjust_balance",
             "attribute_deposit",
+            "balance_event",
             "balance_message",
             "cancel_invoice",
             "effective_status",
+            "invoice_event",
             "invoice_message",
             "mark_published",
             "note_signatures",
@@ -98,8 +100,10 @@ const FUNCTIONS: [(&str, &[&str]); 3] = [
     (
         "quittance_watcher",
         &[
+            "balance_event",
             "balance_message",
             "effective_status",
+            "invoice_event",
             "invoice_message",
             "mark_published",
             "note_signatures",
@@ -118,14 +122,17 @@ const FUNCTIONS: [(&str, &[&str]); 3] = [
     (
         "quittance_worker",
         &[
+            "balance_event",
             "balance_message",
             "effective_status",
             "expire_invoices",
+            "invoice_event",
             "invoice_message",
             "mark_published",
             "note_signatures",
             "retire_events",
             "settle_from_balance",
+            "settle_one_from_balance",
             "units_due",
             "units_per_token",
             "units_worth_micro",

@@ -234,12 +234,12 @@ pub const CORRUPTIONS: &[Corruption] = &[
     rows(
         "the event of a payment is gone",
         "delete from outbox where message -> 'data' ->> 'kind' = 'balance_debit'
-         and message -> 'data' ? 'ref_invoice_id'",
+         and message -> 'data' ->> 'ref_invoice_id' is not null",
         &["payments_have_events"],
     ),
     rows(
         "the event of an adjustment has another position",
-        "update outbox set message = jsonb_set(message, '{position}', '0')
+        "update outbox set message = jsonb_set(message::jsonb, '{position}', '0')
          where (message -> 'data' ->> 'delta_micro')::bigint = 5",
         &["payments_have_events"],
     ),

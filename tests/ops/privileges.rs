@@ -102,6 +102,7 @@ const DEFINITIONS: &[&str] = &[
 /// What only the worker does.
 const NOT_THE_API: &[&str] = &[
     "select settle_from_balance(array[]::text[], array[]::uuid[], array[]::text[])",
+    "select settle_one_from_balance('inv_0123456789abcdef', '00000000-0000-0000-0000-000000000000', 't')",
     "select expire_invoices(10, 't')",
     "select retire_events(now(), 10)",
     "select * from unpublished_events(interval '1 second', 10)",

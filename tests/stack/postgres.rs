@@ -165,7 +165,8 @@ impl Postgres {
             source,
         })?;
         let data = folder.path().join("postgres");
-        let mut postgres = Self::start_with(&data, &account, max_connections, settings, None).await?;
+        let mut postgres =
+            Self::start_with(&data, &account, max_connections, settings, None).await?;
         postgres.temporary_folder = Some(folder);
         Ok(postgres)
     }

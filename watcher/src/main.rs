@@ -28,6 +28,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Run(#[from] run::RunError),
+    #[error("the runtime cannot be started")]
+    Runtime(#[from] std::io::Error),
 }
 
 fn main() -> ExitCode {
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn watch() -> Result<(), Failure> {
-    Ok(run::run(Config::load(Process::Watcher)?).await?)
+fn watch() -> Result<(), Failure> {
+    let config = Config::load(Process::Watcher)?;
+    Ok(config.process.runtime()?.block_on(run::run(config))?)
 }

@@ -2,7 +2,9 @@
 //! low load a batch is one request.
 //!
 //! Requests of one user always meet in the same shard of a process, so a hot balance has one writer here;
-//! several processes are ordered by the row locks.
+//! several processes are ordered by the row locks. Users take turns, so one who floods does not keep the others waiting.
+
+mod fair_queue;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
@@ -14,9 +16,12 @@ use shared::ids::TraceId;
 use shared::queue::PayJob;
 use shared::settlement::{PayOutcome, SettlementError, settle_from_balance};
 use shared::telemetry::{log_failure, supervised};
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+use self::fair_queue::FairQueue;
 
 /// Why a request was not settled; it changed nothing that a later attempt would not find.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,13 +68,13 @@ impl GroupCommit {
             let (sender, receiver) = mpsc::channel(worker.pay_concurrency);
             let shard = Shard {
                 pool: pool.clone(),
+                connection: None,
                 publisher: publisher.clone(),
                 patience: config.database.patience(),
+                batch_max: worker.pay_batch_max,
+                batch_per_user_max: worker.pay_batch_per_user_max,
             };
-            tasks.push(supervised(
-                "group commit",
-                shard.run(receiver, worker.pay_batch_max),
-            ));
+            tasks.push(supervised("group commit", shard.run(receiver)));
             shards.push(sender);
         }
         let ended = async {
@@ -116,14 +121,30 @@ impl GroupCommit {
 
 struct Shard {
     pool: PgPool,
+    /// Kept: Postgres plans each statement anew for each connection, and caches what it reads.
+    connection: Option<PoolConnection<Postgres>>,
     publisher: Publisher,
     patience: Duration,
+    batch_max: usize,
+    batch_per_user_max: usize,
 }
 
 impl Shard {
-    async fn run(self, mut receiver: mpsc::Receiver<Request>, batch_max: usize) {
-        let mut batch = Vec::with_capacity(batch_max);
-        while receiver.recv_many(&mut batch, batch_max).await > 0 {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Request>) {
+        let mut waiting = FairQueue::new();
+        let mut batch = Vec::with_capacity(self.batch_max);
+        loop {
+            while let Ok(request) = receiver.try_recv() {
+                waiting.push(request.job.user_id, request);
+            }
+            if waiting.is_empty() {
+                match receiver.recv().await {
+                    Some(request) => waiting.push(request.job.user_id, request),
+                    None => return,
+                }
+                continue;
+            }
+            waiting.take(self.batch_max, self.batch_per_user_max, &mut batch);
             metrics::histogram!("quittance_commit_batch_size")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             drop_late(&mut batch);
@@ -133,7 +154,7 @@ impl Shard {
 
     /// Settles a batch. When that fails each user's part is settled alone, so that one whose row is locked holds
     /// nobody else up; and when the database refuses a part, each of its requests, so that only the guilty one fails.
-    async fn commit(&self, batch: &mut Vec<Request>) {
+    async fn commit(&mut self, batch: &mut Vec<Request>) {
         if batch.is_empty() {
             return;
         }
@@ -155,7 +176,7 @@ impl Shard {
         }
     }
 
-    async fn commit_singly(&self, batch: &mut Vec<Request>) {
+    async fn commit_singly(&mut self, batch: &mut Vec<Request>) {
         for request in batch.drain(..) {
             let mut alone = vec![request];
             match self.settle_all(&mut alone).await {
@@ -170,7 +191,7 @@ impl Shard {
     }
 
     /// Settles requests in one transaction and answers them; on failure they are left.
-    async fn settle_all(&self, batch: &mut Vec<Request>) -> Result<(), SettlementError> {
+    async fn settle_all(&mut self, batch: &mut Vec<Request>) -> Result<(), SettlementError> {
         let requests: Vec<_> = batch
             .iter()
             .map(|request| (request.job.clone(), request.trace.clone()))
@@ -184,16 +205,21 @@ impl Shard {
 
     /// One transaction. Its events go out before the answers do, and neither waits for the other.
     async fn settle(
-        &self,
+        &mut self,
         requests: &[(PayJob, TraceId)],
     ) -> Result<Vec<PayOutcome>, SettlementError> {
         let started = Instant::now();
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
         let settling = settle_from_balance(&mut *connection, requests);
         let settled = match tokio::time::timeout(self.patience, settling).await {
+            // After a failure the pool looks whether the connection is still good.
             Ok(settled) => settled?,
             Err(_) => return Err(gone_silent(connection).into()),
         };
+        self.connection = Some(connection);
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());
         if let Some(publication) = settled.publication {
             self.publisher.publish(publication);

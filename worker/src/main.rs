@@ -72,9 +72,9 @@ fn with_causes(failure: &dyn std::error::Error) -> String {
     text
 }
 
-#[tokio::main]
-async fn work() -> Result<ExitCode, Failure> {
-    run::run(Config::load(Process::Worker)?).await?;
+fn work() -> Result<ExitCode, Failure> {
+    let config = Config::load(Process::Worker)?;
+    config.process.runtime()?.block_on(run::run(config))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,9 +12,11 @@ use shared::ledger::{LedgerError, balance};
 use shared::queue::{EnvelopeError, PayJob, Producer};
 use shared::settlement::PayOutcome;
 use sqlx::PgPool;
+use tokio::time::timeout;
 
 use super::ask::{Answer, Ask, Patience};
 use crate::hub::Hub;
+use crate::turns::Turns;
 
 /// What the caller learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,19 +47,24 @@ pub enum PayError {
 pub struct PayFromBalance {
     worker: Ask,
     pool: PgPool,
+    turns: Turns,
+    patience: Duration,
 }
 
 impl PayFromBalance {
     /// Enqueues through `producer`, awaits replies at `hub`.
     pub fn new(hub: Hub, producer: Producer, pool: PgPool, config: &ApiConfig) -> Self {
+        let wait = Duration::from_millis(config.pay_wait_timeout_ms);
         let patience = Patience {
-            wait: Duration::from_millis(config.pay_wait_timeout_ms),
+            wait,
             resend: Duration::from_millis(config.pay_resend_ms),
             waiters_max: config.pay_waiters_max,
         };
         Self {
             worker: Ask::new(hub, producer, patience),
             pool,
+            turns: Turns::of(config.pay_per_user_max),
+            patience: wait,
         }
     }
 
@@ -68,6 +75,10 @@ impl PayFromBalance {
         user_id: UserId,
         trace: &TraceId,
     ) -> Result<PayAnswer, PayError> {
+        // A user who floods waits here, and not before the others in the queue.
+        let Ok(_turn) = timeout(self.patience, self.turns.take(user_id)).await else {
+            return Ok(PayAnswer::QueueFull);
+        };
         let job = PayJob {
             invoice_id: invoice_id.clone(),
             user_id,

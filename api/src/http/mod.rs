@@ -6,3 +6,4 @@ pub mod frame;
 pub mod json;
 pub mod rate;
 pub mod server;
+mod takeover;

@@ -1,21 +1,25 @@
 //! Accepting connections, each within its limits. A stopping process first asks its clients to move on, still
 //! answering, and only then leaves its port; requests that are open then are finished.
 
-use std::pin::pin;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use futures::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use shared::config::Config;
 use shared::telemetry::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::takeover::{Socket, Takeover};
 
 /// How long to wait after accepting failed (usually: no file descriptors left).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -40,10 +44,17 @@ pub async fn serve(
     let (abandon, abandoned) = watch::channel(false);
     let serve = |(stream, slot)| {
         let connection = connection(builder.clone(), stream, router.clone(), leaving.clone());
+        // Boxed, so that a stream, which may stay open for days, does not keep the room for it.
+        let connection = Box::pin(connection);
         let mut abandoned = abandoned.clone();
+        let served = async move {
+            if let Some((socket, body)) = connection.await {
+                socket.send(body).await;
+            }
+        };
         tokio::spawn(async move {
             tokio::select! {
-                () = connection => {}
+                () = served => {}
                 _ = abandoned.wait_for(|abandoned| *abandoned) => {}
             }
             drop::<OwnedSemaphorePermit>(slot);
@@ -78,33 +89,46 @@ pub async fn serve(
 }
 
 /// Serves one connection; once `leaving` holds, until its open request is answered. A connection without a request so
-/// far gets a moment: its first one is on its way.
+/// far gets a moment: its first one is on its way. Returns a stream that somebody else is to send.
 async fn connection(
     builder: http1::Builder,
     stream: TcpStream,
     router: Router,
     mut leaving: watch::Receiver<bool>,
-) {
+) -> Option<(Socket, Body)> {
     let (asked, mut was_asked) = watch::channel(false);
     let inner = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        asked.send_replace(true);
-        inner.call(request)
-    });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let takeover = Takeover::default();
+    let service = {
+        let takeover = takeover.clone();
+        service_fn(move |request: Request<hyper::body::Incoming>| {
+            asked.send_replace(true);
+            let (takeover, version) = (takeover.clone(), request.version());
+            let answer = inner.call(request);
+            async move { Ok::<_, Infallible>(takeover.answer(version, answer.await?)) }
+        })
+    };
+    let mut connection = builder.serve_connection(takeover.socket(stream), service);
     let leave = async {
         let _ = leaving.wait_for(|leaving| *leaving).await;
         let _ = tokio::time::timeout(FIRST_REQUEST, was_asked.wait_for(|asked| *asked)).await;
     };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = leave => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let served = tokio::select! {
+        served = takeover.serve(&mut connection) => Some(served),
+        () = leave => None,
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+    let served = if let Some(served) = served {
+        served
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        takeover.serve(&mut connection).await
+    };
+    match served {
+        Ok(body) => body.map(|body| (connection.into_parts().io, body)),
+        Err(error) => {
+            tracing::debug!(%error, "connection ended");
+            None
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use shared::events::Message;
 use shared::telemetry::Shutdown;
@@ -54,7 +54,7 @@ impl Streams {
             subscription,
             reached: snapshot.position,
             ended: false,
-            pending: BytesMut::new(),
+            pending: Vec::new(),
             keep_alive: Duration::from_millis(self.config.stream_keepalive_ms),
             revoked: place.revoked.clone(),
             _place: place,
@@ -80,7 +80,7 @@ struct Stream {
     subscription: Subscription,
     reached: i64,
     ended: bool,
-    pending: BytesMut,
+    pending: Vec<u8>,
     keep_alive: Duration,
     revoked: watch::Receiver<bool>,
     _place: Place,
@@ -95,7 +95,7 @@ impl Stream {
             let signal = tokio::select! {
                 signal = self.subscription.signals.recv() => signal,
                 () = tokio::time::sleep_until(silence) => {
-                    self.pending.put_slice(KEEP_ALIVE);
+                    self.pending.extend_from_slice(KEEP_ALIVE);
                     continue;
                 }
                 // Only the sender's change ends it; a closed channel cannot be, the place keeps it open.
@@ -117,7 +117,7 @@ impl Stream {
                 };
             }
         }
-        (!self.pending.is_empty()).then(|| self.pending.split().freeze())
+        (!self.pending.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.pending)))
     }
 
     async fn take(&mut self, signal: Signal) -> Result<(), FlatError> {
@@ -193,8 +193,11 @@ impl Stream {
     }
 
     fn frame(&mut self, event: &str, data: &RawValue) {
-        for part in ["event: ", event, "\ndata: ", data.get(), "\n\n"] {
-            self.pending.put_slice(part.as_bytes());
+        let parts = ["event: ", event, "\ndata: ", data.get(), "\n\n"];
+        self.pending
+            .reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.pending.extend_from_slice(part.as_bytes());
         }
     }
 }

@@ -99,8 +99,8 @@ impl Streams {
             }
             let hashes: Vec<TokenHash> = self.lock().by_session.keys().copied().collect();
             for some in hashes.chunks(SESSION_CHECK_BATCH) {
-                match tokio::time::timeout(patience, app.sessions.live(some)).await {
-                    Ok(Ok(live)) => self.end(some.iter().filter(|hash| !live.contains(hash))),
+                match tokio::time::timeout(patience, app.sessions.ended(some)).await {
+                    Ok(Ok(ended)) => self.end(&ended),
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "cannot look up the sessions of open streams");
                     }
@@ -110,9 +110,9 @@ impl Streams {
         }
     }
 
-    fn end<'a>(&self, revoked: impl Iterator<Item = &'a TokenHash>) {
+    fn end(&self, revoked: &[TokenHash]) {
         let open = self.lock();
-        for (_, switch) in revoked.filter_map(|hash| open.by_session.get(hash)) {
+        for (_, switch) in revoked.iter().filter_map(|hash| open.by_session.get(hash)) {
             switch.send_replace(true);
         }
     }

@@ -10,11 +10,23 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use tokio::runtime::{self, Runtime};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct ProcessConfig {
+    pub threads: usize,
     pub log: String,
     pub shutdown_timeout_ms: u64,
+}
+
+impl ProcessConfig {
+    /// The runtime that a process works in. Fails when the system gives no threads.
+    pub fn runtime(&self) -> std::io::Result<Runtime> {
+        runtime::Builder::new_multi_thread()
+            .worker_threads(self.threads)
+            .enable_all()
+            .build()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -90,6 +102,7 @@ pub struct ApiConfig {
     pub pay_wait_timeout_ms: u64,
     pub pay_resend_ms: u64,
     pub pay_waiters_max: usize,
+    pub pay_per_user_max: usize,
 }
 
 impl ApiConfig {
@@ -116,6 +129,7 @@ pub struct WorkerConfig {
     pub pay_concurrency: usize,
     pub pay_shards: usize,
     pub pay_batch_max: usize,
+    pub pay_batch_per_user_max: usize,
     pub pay_handler_timeout_ms: u64,
     pub pause_poll_ms: u64,
 }

@@ -1,7 +1,9 @@
-//! Publishing after commit, off the path of the answer.
+//! Publishing after commit, off the path of the answer; and marking what was published, some at a time, since only the
+//! sweep looks for the mark.
 
 use std::time::Duration;
 
+use redis::RedisResult;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -15,6 +17,8 @@ const BATCH: usize = 256;
 const WAITING_MAX: usize = 4096;
 /// The longest a round may take: a server that has gone silent must not hold up all later events.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long marks are collected: far less than the sweep lets events be unpublished.
+const MARK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why events were not published; they stay unpublished and the sweep tries again.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +42,13 @@ impl Publisher {
     #[must_use]
     pub fn spawn(redis: RedisLink, prefix: String, pool: PgPool) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (
-            Self { sender },
-            supervised("publisher", run(redis, prefix, pool, receiver)),
-        )
+        let (published, to_mark) = mpsc::unbounded_channel();
+        let publishing = supervised("publisher", run(redis, prefix, receiver, published));
+        let ended = supervised("marker", async move {
+            mark_all(pool, to_mark).await;
+            let _ = publishing.await;
+        });
+        (Self { sender }, ended)
     }
 
     /// Publishes soon. Never waits: what does not fit is left to the sweep.
@@ -55,21 +62,43 @@ impl Publisher {
 async fn run(
     mut redis: RedisLink,
     prefix: String,
-    pool: PgPool,
     mut receiver: mpsc::Receiver<Publication>,
+    published: mpsc::UnboundedSender<i64>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        let publishing = publish(&mut redis, &prefix, &pool, &batch);
-        match tokio::time::timeout(PATIENCE, publishing).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let cause = std::error::Error::source(&error);
-                tracing::warn!(%error, ?cause, "events wait for the sweep");
+        let sending = send(&mut redis, &prefix, &batch);
+        match tokio::time::timeout(PATIENCE, sending).await {
+            Ok(Ok(())) => {
+                for publication in &batch {
+                    // The marker ends after this task.
+                    let _ = published.send(publication.batch_id);
+                }
             }
+            Ok(Err(error)) => tracing::warn!(%error, "events wait for the sweep"),
             Err(_) => tracing::warn!("publishing took too long; events wait for the sweep"),
         }
         batch.clear();
+    }
+}
+
+async fn mark_all(pool: PgPool, mut published: mpsc::UnboundedReceiver<i64>) {
+    let mut batches = Vec::new();
+    while published.recv_many(&mut batches, WAITING_MAX).await > 0 {
+        // Ended early by the end of the channel: nothing more will come.
+        let more = async {
+            while let Some(batch) = published.recv().await {
+                batches.push(batch);
+            }
+        };
+        let _ = tokio::time::timeout(MARK_INTERVAL, more).await;
+        match tokio::time::timeout(PATIENCE, mark(&pool, &batches)).await {
+            Ok(Ok(())) => {}
+            // Published twice is published: readers drop what they have seen.
+            Ok(Err(error)) => tracing::warn!(%error, "published events are not marked"),
+            Err(_) => tracing::warn!("marking published events took too long"),
+        }
+        batches.clear();
     }
 }
 
@@ -80,16 +109,24 @@ pub async fn publish(
     pool: &PgPool,
     batch: &[Publication],
 ) -> Result<(), PublishError> {
-    let mut pipeline = redis::pipe();
-    for (topic, message) in batch.iter().flat_map(|publication| &publication.events) {
-        pipeline.publish(channel(prefix, topic), message).ignore();
-    }
-    pipeline.query_async::<()>(redis).await?;
+    send(redis, prefix, batch).await?;
     let batches: Vec<i64> = batch
         .iter()
         .map(|publication| publication.batch_id)
         .collect();
-    sqlx::query!("select mark_published($1)", &batches)
+    Ok(mark(pool, &batches).await?)
+}
+
+async fn send(redis: &mut RedisLink, prefix: &str, batch: &[Publication]) -> RedisResult<()> {
+    let mut pipeline = redis::pipe();
+    for (topic, message) in batch.iter().flat_map(|publication| &publication.events) {
+        pipeline.publish(channel(prefix, topic), message).ignore();
+    }
+    pipeline.query_async(redis).await
+}
+
+async fn mark(pool: &PgPool, batches: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query!("select mark_published($1)", batches)
         .execute(pool)
         .await?;
     Ok(())

@@ -10,17 +10,18 @@ use super::{Connection, Requests, Run, pay};
 use crate::failure::BenchError;
 
 /// Has so many callers pay until the time is over or everything is paid, whichever comes first.
-pub async fn closed(
-    requests: Requests,
-    callers: usize,
-    time: Duration,
-) -> Result<Run, BenchError> {
+pub async fn closed(requests: Requests, callers: usize, time: Duration) -> Result<Run, BenchError> {
     let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
     let connections =
         try_join_all((0..callers).map(|_| Connection::open(requests.address))).await?;
     let begin = Instant::now();
     let tasks = connections.into_iter().map(|connection| {
-        let caller = call(connection, Arc::clone(&requests), Arc::clone(&next), begin + time);
+        let caller = call(
+            connection,
+            Arc::clone(&requests),
+            Arc::clone(&next),
+            begin + time,
+        );
         tokio::spawn(caller)
     });
     let mut run = Run::default();

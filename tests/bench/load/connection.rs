@@ -64,7 +64,12 @@ fn head_and_length(bytes: &[u8]) -> Result<Option<(u16, usize)>, BenchError> {
         .headers
         .iter()
         .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok())
+        .and_then(|header| {
+            std::str::from_utf8(header.value)
+                .ok()?
+                .parse::<usize>()
+                .ok()
+        })
         .ok_or_else(|| BenchError::Answer("an answer without content-length".into()))?;
     Ok(Some((status, head_length + body)))
 }

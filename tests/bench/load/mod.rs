@@ -46,17 +46,13 @@ pub struct Requests {
 impl Requests {
     /// The requests that pay these invoices at this api.
     pub fn prepare(api: &Service, payers: &[Payer], dues: &[Due]) -> Result<Self, BenchError> {
-        let url = api.url();
-        let host = url.strip_prefix("http://").unwrap_or(url);
-        let address = host
-            .parse()
-            .map_err(|_| BenchError::Answer(format!("{url} is no address")))?;
+        let address = address(api)?;
         let text = |due: &Due| {
             let payer = payers.get(due.payer)?;
             let (invoice, session, csrf) = (due.invoice_id(), &payer.session, &payer.csrf);
             Some(
                 format!(
-                    "POST /v1/billing/invoices/{invoice}/pay-from-balance HTTP/1.1\r\nhost: {host}\r\n\
+                    "POST /v1/billing/invoices/{invoice}/pay-from-balance HTTP/1.1\r\nhost: {address}\r\n\
                      cookie: nl_session={session}; nl_csrf={csrf}\r\nx-csrf-token: {csrf}\r\ncontent-length: 0\r\n\r\n"
                 )
                 .into_bytes(),
@@ -65,6 +61,14 @@ impl Requests {
         let texts = dues.iter().filter_map(text).collect();
         Ok(Self { address, texts })
     }
+}
+
+/// Where an api listens.
+pub fn address(api: &Service) -> Result<SocketAddr, BenchError> {
+    let url = api.url();
+    let host = url.strip_prefix("http://").unwrap_or(url);
+    host.parse()
+        .map_err(|_| BenchError::Answer(format!("{url} is no address")))
 }
 
 async fn pay(connection: &mut Connection, request: &[u8]) -> Result<(), BenchError> {

@@ -21,7 +21,8 @@ pub async fn direct(
     time: Duration,
 ) -> Result<Run, BenchError> {
     let (dues, next) = (Arc::new(dues), Arc::new(AtomicUsize::new(0)));
-    let connections = try_join_all((0..callers).map(|_| PgConnection::connect(database_url))).await?;
+    let connections =
+        try_join_all((0..callers).map(|_| PgConnection::connect(database_url))).await?;
     let begin = Instant::now();
     let until = begin + time;
     let tasks = connections.into_iter().map(|connection| {

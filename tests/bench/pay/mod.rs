@@ -18,10 +18,14 @@ use crate::plan::Pace;
 use crate::screen::say;
 
 const CALLERS: [usize; 4] = [1, 32, 256, 1_024];
+const CALLERS_QUICK: [usize; 2] = [1, 256];
 /// Callers of the queues of others: alone, and as many as our own rate is told for.
 const PEER_CALLERS: [usize; 2] = [1, 256];
 /// Where pgbench is at its best is looked for among these.
-const CLIENTS: [usize; 5] = [1, 4, 8, 16, 32];
+const CLIENTS: [usize; 4] = [1, 4, 8, 16];
+const CLIENTS_TIME: Duration = Duration::from_secs(1);
+/// Rounds in which the queues of others take part.
+const PEER_ROUNDS: usize = 2;
 
 /// Measures everything in interleaved rounds; returns the tables.
 pub async fn run(pace: Pace) -> Result<String, BenchError> {
@@ -30,7 +34,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
     let mut contest = Contest::prepare(&ground, &deployment).await?;
     let time = Duration::from_secs(pace.choose(1, 2));
     for crowd in [Crowd::Spread, Crowd::Hot] {
-        contest.find_clients(crowd, &CLIENTS, time).await?;
+        contest.find_clients(crowd, &CLIENTS, CLIENTS_TIME).await?;
     }
     let mut results = Results::default();
     let rounds = pace.choose(1, 3);
@@ -38,7 +42,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
         contest.begin_round(&mut results).await?;
         for crowd in [Crowd::Spread, Crowd::Hot] {
             contest.pgbench(crowd, time, &mut results).await?;
-            for callers in CALLERS {
+            for &callers in pace.choose(&CALLERS_QUICK[..], &CALLERS[..]) {
                 let scene = Scene { callers, crowd };
                 contest.ours(scene, time, &mut results).await?;
                 if callers == 1 {
@@ -47,9 +51,14 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
             }
         }
         contest.at_half_rate(time, &mut results).await?;
-        for peer in Peer::ALL {
+        let peers = if round > PEER_ROUNDS {
+            &[][..]
+        } else {
+            &Peer::ALL[..]
+        };
+        for peer in peers {
             for callers in PEER_CALLERS {
-                contest.peer(peer, callers, time, &mut results).await?;
+                contest.peer(*peer, callers, time, &mut results).await?;
             }
         }
         say(&format!("round {round} of {rounds} is over"));

@@ -32,9 +32,25 @@ pub async fn pgbench(
     std::fs::write(script.path(), transaction(payers))?;
     let first = dues.first().map_or(0, |due| due.number);
     let output = Command::new(postgres.program("pgbench"))
-        .args(["--no-vacuum", "--protocol=prepared", "--jobs=1", "-D", "i=0"])
-        .args(["--client", &clients.to_string(), "-D", &format!("clients={clients}")])
-        .args(["--time", &time.as_secs().to_string(), "-D", &format!("first={first}")])
+        .args([
+            "--no-vacuum",
+            "--protocol=prepared",
+            "--jobs=1",
+            "-D",
+            "i=0",
+        ])
+        .args([
+            "--client",
+            &clients.to_string(),
+            "-D",
+            &format!("clients={clients}"),
+        ])
+        .args([
+            "--time",
+            &time.as_secs().to_string(),
+            "-D",
+            &format!("first={first}"),
+        ])
         .arg("--file")
         .arg(script.path())
         .arg(postgres.url_superuser(database))

@@ -9,7 +9,8 @@ use crate::load::Run;
 use crate::measure::{median, millis, percentile};
 use crate::meter::Costs;
 use crate::peers::Peer;
-use crate::target::{self, Bound, Target};
+use crate::target::Bound::{AtLeast, AtMost};
+use crate::target::{self, Target};
 
 /// The number of callers that rates are promised for.
 const MANY: usize = 256;
@@ -75,6 +76,9 @@ fn rates(results: &Results) -> String {
         let limit = rate(results.pgbench_with(crowd));
         for callers in CALLERS {
             let scene = Scene { callers, crowd };
+            if results.ours_in(scene).next().is_none() {
+                continue;
+            }
             let paid = rate(results.ours_in(scene));
             let (p50, p99) = (
                 latency(results.ours_in(scene), 50),
@@ -144,8 +148,16 @@ fn targets(results: &Results) -> Vec<Target> {
         let figures = Peer::ALL.into_iter().map(|peer| of(results, peer, callers));
         figures.reduce(pick).unwrap_or(f64::NAN)
     };
-    let peer_rate = best(MANY, |results, peer, callers| rate(results.peer_with(peer, callers)), f64::max);
-    let peer_idle = best(1, |results, peer, callers| latency(results.peer_with(peer, callers), 50), f64::min);
+    let peer_rate = best(
+        MANY,
+        |results, peer, callers| rate(results.peer_with(peer, callers)),
+        f64::max,
+    );
+    let peer_idle = best(
+        1,
+        |results, peer, callers| latency(results.peer_with(peer, callers), 50),
+        f64::min,
+    );
     let half = results.at_half_rate.iter().map(|(_, run)| run);
     let target = |measure, reached, bound, must, aim| Target {
         measure,
@@ -154,7 +166,6 @@ fn targets(results: &Results) -> Vec<Target> {
         must,
         aim,
     };
-    use Bound::{AtLeast, AtMost};
     vec![
         target(
             "paid per second at 256 callers ÷ best pgbench",
@@ -177,7 +188,13 @@ fn targets(results: &Results) -> Vec<Target> {
             4.0,
             2.5,
         ),
-        target("p99 at half of the highest rate ÷ idle p50", latency(half, 99) / idle, AtMost, 15.0, 6.0),
+        target(
+            "p99 at half of the highest rate ÷ idle p50",
+            latency(half, 99) / idle,
+            AtMost,
+            15.0,
+            6.0,
+        ),
         target(
             "commits per payment at 256 callers",
             results.costs_in(scene(MANY, Crowd::Spread)).commits,
@@ -185,8 +202,20 @@ fn targets(results: &Results) -> Vec<Target> {
             0.05,
             0.02,
         ),
-        target("paid per second at 256 callers ÷ the best queue's", ours(MANY, Crowd::Spread) / peer_rate, AtLeast, 5.0, 10.0),
-        target("idle p50 ÷ the best queue's", idle / peer_idle, AtMost, 0.5, 0.2),
+        target(
+            "paid per second at 256 callers ÷ the best queue's",
+            ours(MANY, Crowd::Spread) / peer_rate,
+            AtLeast,
+            5.0,
+            10.0,
+        ),
+        target(
+            "idle p50 ÷ the best queue's",
+            idle / peer_idle,
+            AtMost,
+            0.5,
+            0.2,
+        ),
     ]
 }
 

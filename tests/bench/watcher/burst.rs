@@ -7,11 +7,11 @@ use solana_signature::Signature;
 use stack::chain::Rpc;
 
 use super::bill::Bill;
-use crate::failure::BenchError;
 use super::heard::Heard;
-use crate::measure::per_second;
 use super::node::until_confirmed;
 use super::payer::{Payer, Payment};
+use crate::failure::BenchError;
+use crate::measure::per_second;
 
 /// The chain carries out one transaction after the other, and holds one of its six connections' threads meanwhile:
 /// more at once would only keep the watcher from asking it.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::measure::{median, millis, number, percentile};
 use super::plan::{Load, Plan};
 use super::round::Measured;
+use crate::measure::{median, millis, number, percentile};
 
 /// With many more invoices no figure may be worse than without by more than this part of it.
 const TOLERANCE: f64 = 0.2;

@@ -7,15 +7,15 @@ use stack::Deployment;
 
 use super::bill::bills;
 use super::burst::{Burst, burst};
-use crate::failure::BenchError;
 use super::heard::Heard;
-use crate::measure::{millis, number, percentile};
 use super::payer::Payer;
 use super::pending::Pending;
 use super::plan::{FURTHER, Load, Plan};
-use crate::screen::say;
 use super::steady::{Steady, steady};
 use super::vitals::Vitals;
+use crate::failure::BenchError;
+use crate::measure::{millis, number, percentile};
+use crate::screen::say;
 
 /// Payments that only fill caches.
 const WARM_UP: usize = 50;

@@ -10,10 +10,10 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::bill::Bill;
-use crate::failure::BenchError;
 use super::heard::Heard;
 use super::node::{Followed, Said, Sent, follow};
 use super::payer::Payer;
+use crate::failure::BenchError;
 
 const LIMIT: Duration = Duration::from_mins(1);
 

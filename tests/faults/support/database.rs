@@ -102,7 +102,7 @@ async fn is_settling(pool: &PgPool) -> bool {
     sqlx::query_scalar(
         "select exists (select from pg_stat_activity
                         where datname = current_database() and application_name = 'quittance-worker'
-                          and state = 'active' and query like '%settle_from_balance%')",
+                          and state = 'active' and query ~ 'settle_(one_)?from_balance')",
     )
     .fetch_one(pool)
     .await

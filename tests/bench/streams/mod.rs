@@ -1,0 +1,60 @@
+//! The part about live streams: what ten thousand of them at one api cost, and how soon they tell of a payment.
+
+mod chunks;
+mod delivery;
+mod descriptors;
+mod fleet;
+mod report;
+mod scene;
+
+use std::time::Duration;
+
+use self::delivery::{scattered, to_all};
+use self::fleet::Fleet;
+use self::scene::Scene;
+use crate::failure::BenchError;
+use crate::ground::Ground;
+use crate::plan::Pace;
+use crate::screen::say;
+
+/// Open at the same time.
+pub const STREAMS: usize = 10_000;
+/// Besides streams, either process has connections to the other and to the servers.
+const DESCRIPTORS: u64 = 12_000;
+const COMMIT_TIMES: &str = "track_commit_timestamp=on";
+
+/// Measures; returns the table.
+pub async fn run(pace: Pace) -> Result<String, BenchError> {
+    let quiet = Duration::from_secs(pace.choose(3, 15));
+    let payments = pace.choose(300, 800);
+    let payments_to_all = pace.choose(3, 10);
+
+    descriptors::check(DESCRIPTORS)?;
+    let ground = Ground::start_with(&[COMMIT_TIMES]).await?;
+    let deployment = ground
+        .deployment()
+        .env("QUITTANCE_STREAMS_PER_USER_MAX", STREAMS.to_string())
+        .start()
+        .await?;
+    let scene = Scene::of(&deployment)?;
+    let users = scene.users(STREAMS).await?;
+    scene.warm_up(&users).await?;
+
+    let before_kib = scene.memory_kib()?;
+    say("opening streams ...");
+    let mut fleet = Fleet::open(scene.address, users.iter()).await?;
+    let idle = scene.idle(STREAMS, before_kib, quiet).await?;
+    say("random users pay ...");
+    let scattered = scattered(&scene, &mut fleet, &users, payments).await?;
+    drop(fleet);
+    scene.until_closed().await?;
+
+    say("opening streams of one user ...");
+    let one = scene.users(1).await?;
+    let mut fleet = Fleet::open(scene.address, one.iter().cycle().take(STREAMS)).await?;
+    let to_all = to_all(&scene, &mut fleet, &one, STREAMS, payments_to_all).await?;
+    drop(fleet);
+    scene.until_closed().await?;
+    deployment.finish().await?;
+    Ok(report::table(idle, &scattered, &to_all))
+}

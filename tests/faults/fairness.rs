@@ -1,0 +1,102 @@
+//! One user who floods keeps nobody else waiting for long.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use sqlx::PgPool;
+
+use crate::support::client::pay_once;
+use crate::support::database::slow_settlement;
+use crate::support::queue::{length, pause, set_paused, stream, until_holds};
+use crate::support::world::{Debtor, PRICE, quick};
+
+/// Calls of the one who floods, all at once.
+const FLOOD: usize = 60;
+
+/// Debits of one user before the only one of another.
+async fn debits_before(pool: &PgPool, flooder: &Debtor, other: &Debtor) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from transfers t where t.kind = 'invoice_debit' and t.user_id = $1
+         and t.id < (select id from transfers where ref_invoice_id = $2)",
+    )
+    .bind(flooder.console.user_id())
+    .bind(other.invoice())
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_flood_of_one_user_lets_others_through() {
+    let deployment = quick()
+        .env("QUITTANCE_INVOICES_PENDING_MAX", "100")
+        .env("QUITTANCE_PAY_SHARDS", "1")
+        .env("QUITTANCE_PAY_BATCH_PER_USER_MAX", "4")
+        .start()
+        .await
+        .unwrap();
+    let funds = PRICE * i64::try_from(FLOOD).unwrap();
+    let flooder = Debtor::create(&deployment, funds, FLOOD).await;
+    let other = Debtor::create(&deployment, PRICE, 1).await;
+    // Slow enough that all jobs have come before the first transaction is over.
+    slow_settlement(deployment.pool(), Duration::from_millis(20)).await;
+    pause(&deployment).await;
+    let flood = join_all(
+        flooder
+            .invoices
+            .iter()
+            .map(|invoice| pay_once(&flooder.console, invoice)),
+    );
+    let let_through = async {
+        until_holds(&deployment, FLOOD as u64).await;
+        // The last in the queue.
+        let paying = pay_once(&other.console, other.invoice());
+        let resuming = async {
+            until_holds(&deployment, FLOOD as u64 + 1).await;
+            set_paused(&deployment, false).await;
+        };
+        let (verdict, ()) = futures::join!(paying, resuming);
+        assert!(verdict.is_paid(), "{verdict:?}");
+    };
+    let (verdicts, ()) = futures::join!(flood, let_through);
+    assert!(verdicts.iter().all(|verdict| verdict.is_paid()));
+    // The transaction that was under way, and the one that the other's came with.
+    let before = debits_before(deployment.pool(), &flooder, &other).await;
+    assert!(before <= 8, "{before} payments of the flood came first");
+    deployment.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_waits_in_the_api_and_not_in_the_queue() {
+    let deployment = quick()
+        .env("QUITTANCE_INVOICES_PENDING_MAX", "100")
+        .env("QUITTANCE_PAY_PER_USER_MAX", "5")
+        .start()
+        .await
+        .unwrap();
+    let funds = PRICE * i64::try_from(FLOOD).unwrap();
+    let flooder = Debtor::create(&deployment, funds, FLOOD).await;
+    let other = Debtor::create(&deployment, PRICE, 1).await;
+    pause(&deployment).await;
+    let flood = join_all(
+        flooder
+            .invoices
+            .iter()
+            .map(|invoice| pay_once(&flooder.console, invoice)),
+    );
+    let look = async {
+        until_holds(&deployment, 5).await;
+        let paying = pay_once(&other.console, other.invoice());
+        let looking = async {
+            until_holds(&deployment, 6).await;
+            let mut redis = deployment.redis().await.unwrap();
+            assert_eq!(length(&mut redis, &stream(&deployment)).await, 6);
+            set_paused(&deployment, false).await;
+        };
+        let (verdict, ()) = futures::join!(paying, looking);
+        assert!(verdict.is_paid(), "{verdict:?}");
+    };
+    let (verdicts, ()) = futures::join!(flood, look);
+    assert!(verdicts.iter().all(|verdict| verdict.is_paid()));
+    deployment.finish().await.unwrap();
+}
