@@ -3,14 +3,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Waiting requests. Whoever has many waiting gets a bounded part of each batch, so that others need not wait for all of
-/// them; what a batch has room for beyond that stays empty, for a shorter batch is over sooner.
+/// So many batches of one user in a row, and he is alone.
+const ALONE: u32 = 64;
+
+/// Waiting requests. While others pay, too, whoever has many waiting gets a bounded part of each batch, so that nobody
+/// waits for all of them; what a batch has room for beyond that stays empty, for a shorter batch is over sooner. Whoever
+/// is alone gets all of it.
 #[derive(Debug)]
 pub struct FairQueue<U, R> {
     by_user: HashMap<U, VecDeque<R>>,
     /// Users with waiting requests, each once: whose turn it is next.
     turns: VecDeque<U>,
     len: usize,
+    /// The user of the latest batches, if they had only one, and how many they are.
+    latest: Option<U>,
+    in_a_row: u32,
 }
 
 impl<U: Copy + Eq + Hash, R> FairQueue<U, R> {
@@ -20,6 +27,8 @@ impl<U: Copy + Eq + Hash, R> FairQueue<U, R> {
             by_user: HashMap::new(),
             turns: VecDeque::new(),
             len: 0,
+            latest: None,
+            in_a_row: 0,
         }
     }
 
@@ -38,9 +47,14 @@ impl<U: Copy + Eq + Hash, R> FairQueue<U, R> {
         self.len += 1;
     }
 
-    /// Takes up to `max` requests, of no user more than `per_user_max`, beginning with the user who has waited longest.
-    /// A user with more waiting comes behind all others next time.
+    /// Takes up to `max` requests, of no user more than `per_user_max` unless he is alone, beginning with the user who
+    /// has waited longest. A user with more waiting comes behind all others next time.
     pub fn take(&mut self, max: usize, per_user_max: usize, batch: &mut Vec<R>) {
+        let per_user_max = if self.is_one_alone() {
+            max
+        } else {
+            per_user_max
+        };
         for _ in 0..self.turns.len() {
             let room = max.saturating_sub(batch.len());
             if room == 0 {
@@ -62,12 +76,46 @@ impl<U: Copy + Eq + Hash, R> FairQueue<U, R> {
             }
         }
     }
+
+    /// Whether only one user has been paying for a while; counts this batch.
+    fn is_one_alone(&mut self) -> bool {
+        let only = self
+            .turns
+            .front()
+            .copied()
+            .filter(|_| self.turns.len() == 1);
+        self.in_a_row = if only.is_some() && only == self.latest {
+            self.in_a_row.saturating_add(1)
+        } else {
+            0
+        };
+        self.latest = only;
+        self.in_a_row >= ALONE
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn one_who_is_alone_gets_everything_until_somebody_comes() {
+        let mut queue = FairQueue::new();
+        let take = |queue: &mut FairQueue<u8, u8>| {
+            let mut batch = Vec::new();
+            queue.take(256, 4, &mut batch);
+            batch.len()
+        };
+        (0..2_000).for_each(|_| queue.push(0, 0));
+        for _ in 0..ALONE {
+            assert_eq!(take(&mut queue), 4);
+        }
+        assert_eq!(take(&mut queue), 256);
+        queue.push(1, 1);
+        assert_eq!(take(&mut queue), 5);
+        assert_eq!(take(&mut queue), 4);
+    }
 
     #[test]
     fn one_who_floods_leaves_room_for_the_others() {
@@ -100,7 +148,7 @@ mod tests {
                 let mut batch = Vec::new();
                 queue.take(max, per_user_max, &mut batch);
                 prop_assert!(batch.len() <= max);
-                for user in 0..6 {
+                for user in (0..6).filter(|_| queue.in_a_row < ALONE) {
                     let count = batch.iter().filter(|(of, _)| *of == user).count();
                     prop_assert!(count <= per_user_max);
                 }
