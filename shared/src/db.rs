@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Postgres};
+use sqlx::{Connection as _, Postgres, Transaction};
 
 use crate::config::DatabaseConfig;
 
@@ -73,6 +73,16 @@ pub fn pool(config: &DatabaseConfig, application: &str) -> Result<PgPool, Databa
             })
         })
         .connect_lazy_with(options))
+}
+
+/// Begins a transaction. A caller who leaves meanwhile, as those of requests do, leaves a connection behind that knows
+/// nothing of the transaction it is in, so that others would write into it: hence a task of its own, which ends with a
+/// whole transaction or none.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    tokio::spawn(async move { pool.begin().await })
+        .await
+        .map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 /// Throws away a connection whose server has gone silent, so that its place in the pool is free at once; such a

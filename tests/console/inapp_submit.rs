@@ -6,8 +6,8 @@ use stack::{Console, Deployment};
 
 use crate::inapp::{cancelled, overdue, paid, pending, submit, submit_path, swept, without_chain};
 use crate::support::{
-    Caller, IMPOSSIBLE_IDS, STARTER, assert_refused, assert_unchanged_by, books, finish, invoice,
-    send, signed_in, start, starter, user, user_with,
+    Caller, IMPOSSIBLE_IDS, NEVER_MS, STARTER, assert_refused, assert_unchanged_by, books, finish,
+    invoice, send, signed_in, start, starter, user, user_with,
 };
 
 fn some_signature(seed: u8) -> String {
@@ -89,8 +89,9 @@ async fn assert_already(console: &Console, id: &str, status: &str) {
 
 #[tokio::test]
 async fn invoices_that_cannot_be_paid_so_are_told_apart() {
-    // No node is needed for any of this.
-    let deployment = start(Deployment::builder()).await;
+    // No node is needed for any of this, and nothing is swept meanwhile.
+    let builder = Deployment::builder().env("QUITTANCE_SWEEP_EXPIRY_INTERVAL_MS", NEVER_MS);
+    let deployment = start(builder).await;
     let mine = user_with(&deployment, 10 * STARTER).await;
     let theirs = user(&deployment).await;
     let pool = deployment.pool();

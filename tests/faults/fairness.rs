@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use sqlx::PgPool;
 
-use crate::support::client::pay_once;
+use crate::support::client::{Verdict, pay_once};
 use crate::support::database::slow_settlement;
 use crate::support::queue::{length, pause, set_paused, stream, until_holds};
 use crate::support::world::{Debtor, PRICE, quick};
@@ -59,7 +59,7 @@ async fn a_flood_of_one_user_lets_others_through() {
         assert!(verdict.is_paid(), "{verdict:?}");
     };
     let (verdicts, ()) = futures::join!(flood, let_through);
-    assert!(verdicts.iter().all(|verdict| verdict.is_paid()));
+    assert!(verdicts.iter().all(Verdict::is_paid));
     // The transaction that was under way, and the one that the other's came with.
     let before = debits_before(deployment.pool(), &flooder, &other).await;
     assert!(before <= 8, "{before} payments of the flood came first");
@@ -97,6 +97,6 @@ async fn a_flood_waits_in_the_api_and_not_in_the_queue() {
         assert!(verdict.is_paid(), "{verdict:?}");
     };
     let (verdicts, ()) = futures::join!(flood, look);
-    assert!(verdicts.iter().all(|verdict| verdict.is_paid()));
+    assert!(verdicts.iter().all(Verdict::is_paid));
     deployment.finish().await.unwrap();
 }

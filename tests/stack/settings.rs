@@ -122,6 +122,10 @@ impl Settings {
         .collect();
         let of_chain = self.chain.iter().flat_map(ChainSettings::variables);
         environment.extend(of_chain.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        if cfg!(debug_assertions) {
+            // Logging in to Postgres keeps a thread busy for half a second where nothing is optimised.
+            environment.insert("QUITTANCE_THREADS".to_owned(), "2".to_owned());
+        }
         for inherited in ["PATH", "HOME"] {
             environment.extend(
                 env::var(inherited)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::chain::{DepositAccount, DepositError, known_deposit_accounts};
+use shared::db::begin;
 use shared::telemetry::log_failure;
 use sqlx::postgres::types::PgInterval;
 use tokio::sync::watch;
@@ -61,7 +62,7 @@ async fn share(
         days: 0,
         microseconds: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
     };
-    let mut transaction = context.pool.begin().await?;
+    let mut transaction = begin(&context.pool).await?;
     sqlx::query!(
         "insert into watchers (id) values ($1) on conflict (id) do update set seen_at = now()",
         context.id

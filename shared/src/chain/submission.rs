@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool};
 
 use super::{Admitted, Noted, note_signatures};
+use crate::db::begin;
 use crate::ids::InvoiceId;
 use crate::invoices::InvoiceStatus;
 
@@ -108,7 +109,7 @@ pub async fn note_submission(
     signature: &str,
     attempts_max: i64,
 ) -> Result<Submitted, SubmissionError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin(pool).await?;
     let answer = sqlx::query_scalar!(
         r#"select note_submission($1, $2, $3) as "answer!""#,
         invoice.as_str(),

@@ -4,6 +4,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::read::Row;
 use super::{BillAction, Channel, Invoice, InvoiceError, Rail};
+use crate::db::begin;
 use crate::ids::{InvoiceId, UserId};
 
 /// The longest an invoice may live (contract §4.1 is silent; this is our bound), and so how far back a pending
@@ -73,7 +74,7 @@ pub async fn create(
     new: NewInvoice,
     pending_max: i64,
 ) -> Result<Created, CreateError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin(pool).await?;
     // The lock orders this user's creations, so that neither the key nor the cap can be raced.
     sqlx::query!(
         "select id from users where id = $1 for no key update",

@@ -163,12 +163,12 @@ impl Builder {
             settings.deposit_address = chain.deposit_address().to_string();
             settings.chain = Some(ChainSettings::of(chain, random_deposit_address()));
         }
-        if !has_template {
+        if has_template {
+            server.clone_template(&database).await?;
+        } else {
             server.create_if_missing(&database).await?;
             run_worker_command("migrate", &settings.for_owner()).await?;
             server.create_logins().await?;
-        } else {
-            server.clone_template(&database).await?;
         }
         let counts = [self.apis, self.workers, watchers];
         let [apis, workers, watchers] = start_services(&settings, counts).await?;

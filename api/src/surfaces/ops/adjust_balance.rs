@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::TraceId;
 use shared::money::AMOUNT_MAX;
 use shared::settlement::{AdjustmentRefusal, adjust};
@@ -45,7 +46,7 @@ pub async fn adjust_balance(
         reason,
         idempotency_key,
     } = body;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let adjusted = adjust(
         &mut transaction,
         user,

@@ -6,6 +6,7 @@ use axum::{Extension, Json};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::TraceId;
 use time::OffsetDateTime;
 
@@ -29,7 +30,7 @@ pub async fn create_session(
     Extension(trace): Extension<TraceId>,
     UserPath(user): UserPath,
 ) -> Result<(StatusCode, Json<SessionCreated>), FlatError> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let known = sqlx::query_scalar!("select id from users where id = $1", user.0)
         .fetch_optional(&mut *transaction)
         .await?;

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::{TraceId, UserId};
 
 use super::action::{Action, record};
@@ -23,7 +24,7 @@ pub async fn create_user(
     Extension(trace): Extension<TraceId>,
 ) -> Result<(StatusCode, Json<UserCreated>), FlatError> {
     let user_id = UserId::generate();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     sqlx::query!("insert into users (id) values ($1)", user_id.0)
         .execute(&mut *transaction)
         .await?;

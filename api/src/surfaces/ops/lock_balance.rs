@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::{TraceId, UserId};
 use shared::settlement::set_lock;
 
@@ -45,7 +46,7 @@ async fn set(
     user: UserId,
     locked: bool,
 ) -> Result<Json<LockState>, FlatError> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let found = set_lock(&mut transaction, user, locked).await?;
     let action = Action {
         name: if locked {

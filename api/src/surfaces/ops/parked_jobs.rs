@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::TraceId;
 use shared::queue::{EnqueueError, ParkedJob, Queue, parked, resolve, take_parked, with_ttl};
 
@@ -60,7 +61,7 @@ async fn settle(
 ) -> Result<Json<Resolved>, FlatError> {
     let not_found = || FlatError::not_found("parked job not found");
     let Path(id) = id.map_err(|_| not_found())?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let job = take_parked(&mut transaction, id)
         .await?
         .ok_or_else(not_found)?;

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::TraceId;
 use shared::queue::Queue;
 
@@ -45,7 +46,7 @@ async fn set(
 ) -> Result<Json<PauseState>, FlatError> {
     let queue = name.ok().and_then(|Path(name)| Queue::parse(&name));
     let queue = queue.ok_or_else(|| FlatError::not_found("queue not found"))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     if paused {
         sqlx::query!(
             "insert into paused_queues (queue) values ($1) on conflict do nothing",

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::TraceId;
 
 use super::action::{Action, record};
@@ -23,7 +24,7 @@ pub async fn revoke_sessions(
     Extension(trace): Extension<TraceId>,
     UserPath(user): UserPath,
 ) -> Result<Json<SessionsRevoked>, FlatError> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let revoked = app.sessions.revoke(&mut transaction, user).await?;
     let action = Action {
         name: "session.revoke",

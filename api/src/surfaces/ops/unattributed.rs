@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::db::begin;
 use shared::ids::{InvoiceId, TraceId};
 use shared::settlement::{AttributionRefusal, attribute_deposit};
 use time::OffsetDateTime;
@@ -86,7 +87,7 @@ pub async fn attribute(
     check_note(&body.note)?;
     let invoice = InvoiceId::parse(&body.invoice_id)
         .ok_or_else(|| FlatError::bad_request("bad invoice_id"))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let attributed = attribute_deposit(&mut transaction, id, &invoice, &body.note, &trace).await?;
     let outcome = attributed
         .as_ref()
@@ -124,7 +125,7 @@ pub async fn dismiss(
 ) -> Result<Json<Resolved>, FlatError> {
     let Path(id) = id.map_err(|_| not_found())?;
     check_note(&body.note)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = begin(&app.pool).await?;
     let dismissed = sqlx::query!(
         "update unattributed_deposits set resolved_at = now(), resolution = 'dismissed', note = $2
          where id = $1 and resolved_at is null",

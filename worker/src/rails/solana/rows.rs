@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::chain::{Noted, RelayOutcome, note_signatures};
+use shared::db::begin;
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 
@@ -179,7 +180,7 @@ pub(super) async fn landed(
     is_final: bool,
 ) -> Result<bool, sqlx::Error> {
     let state = if is_final { "finalized" } else { "confirmed" };
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin(pool).await?;
     let landed = sqlx::query!(
         "update relay_transactions
          set state = $2, accepted = true, absences = 0, reason = null, updated_at = clock_timestamp()
