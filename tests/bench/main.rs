@@ -78,7 +78,7 @@ async fn run(plan: &Plan) -> Result<(), BenchError> {
             continue;
         }
         say(&format!("measuring: {} ...", part.name()));
-        let table = measure_part(*part, plan.pace).await?;
+        let table = Box::pin(measure_part(*part, plan.pace)).await?;
         say(&format!("\n### {}\n\n{table}\n", part.name()));
     }
     say(&format!("\nAll this took {} s.", rounded(begin.elapsed())));
@@ -89,7 +89,7 @@ async fn measure_part(part: Part, pace: Pace) -> Result<String, BenchError> {
     match part {
         Part::Pay => pay::run(pace).await,
         Part::Fairness => fairness::run(pace).await,
-        Part::Growth => growth::run(pace).await,
+        Part::Growth => Box::pin(growth::run(pace)).await,
         Part::Streams => streams::run(pace).await,
         Part::Watcher => watcher::run(pace).await,
     }
