@@ -21,7 +21,7 @@ use super::{Session, SessionError, TokenHash, ended};
 const LOOK_UPS: usize = 1000;
 const LOOK_UPS_WAITING_MAX: usize = 4096;
 /// A session that was not used for so long is forgotten, and not looked at again.
-const USED: Duration = Duration::from_secs(2);
+const USED: Duration = Duration::from_secs(10);
 /// How often sessions in use are looked at again within the time that they may be believed, and how often at most.
 const CHECKS: u32 = 2;
 const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(10);

@@ -22,6 +22,7 @@ use crate::stock::{Due, Payer, Stock};
 const ALONE_MAX: usize = 3_000;
 const TOGETHER_MAX: usize = 12_000;
 const ONE_COMMIT_EACH_MAX: usize = 5_000;
+const WARM_UP: Duration = Duration::from_secs(1);
 /// The rate that latency is told for, as a part of the highest.
 const HALF: f64 = 0.5;
 
@@ -142,9 +143,11 @@ impl<'a> Contest<'a> {
             .filter(|(scene, ..)| scene.crowd == Crowd::Spread);
         let highest = spread.map(|(_, run, _)| run.rate()).fold(0.0, f64::max);
         let rate = highest * HALF;
+        let api = self.deployment.api(0);
+        let warm_up = self.dues(Crowd::Spread, whole(rate), WARM_UP).await?;
         let dues = self.dues(Crowd::Spread, whole(rate), time).await?;
-        let requests = Requests::prepare(self.deployment.api(0), &self.spread, &dues)?;
-        let run = open(requests, rate).await?;
+        open(Requests::prepare(api, &self.spread, &warm_up)?, rate).await?;
+        let run = open(Requests::prepare(api, &self.spread, &dues)?, rate).await?;
         results.at_half_rate.push((rate, run));
         Ok(())
     }
