@@ -26,6 +26,12 @@ async fn debits_before(pool: &PgPool, flooder: &Debtor, other: &Debtor) -> i64 {
     .unwrap()
 }
 
+/// Pays all invoices at once.
+async fn pay_all(debtor: &Debtor) -> Vec<Verdict> {
+    let pay = |invoice| pay_once(&debtor.console, invoice);
+    join_all(debtor.invoices.iter().map(String::as_str).map(pay)).await
+}
+
 #[tokio::test]
 async fn a_flood_of_one_user_lets_others_through() {
     let deployment = quick()
@@ -41,12 +47,7 @@ async fn a_flood_of_one_user_lets_others_through() {
     // Slow enough that all jobs have come before the first transaction is over.
     slow_settlement(deployment.pool(), Duration::from_millis(20)).await;
     pause(&deployment).await;
-    let flood = join_all(
-        flooder
-            .invoices
-            .iter()
-            .map(|invoice| pay_once(&flooder.console, invoice)),
-    );
+    let flood = pay_all(&flooder);
     let let_through = async {
         until_holds(&deployment, FLOOD as u64).await;
         // The last in the queue.
@@ -78,12 +79,7 @@ async fn a_flood_waits_in_the_api_and_not_in_the_queue() {
     let flooder = Debtor::create(&deployment, funds, FLOOD).await;
     let other = Debtor::create(&deployment, PRICE, 1).await;
     pause(&deployment).await;
-    let flood = join_all(
-        flooder
-            .invoices
-            .iter()
-            .map(|invoice| pay_once(&flooder.console, invoice)),
-    );
+    let flood = pay_all(&flooder);
     let look = async {
         until_holds(&deployment, 5).await;
         let paying = pay_once(&other.console, other.invoice());

@@ -134,9 +134,7 @@ impl Known {
             }
         }
     }
-}
 
-impl Known {
     async fn ended(
         &self,
         pool: &PgPool,
