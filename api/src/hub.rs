@@ -77,7 +77,7 @@ pub struct Subscription {
 impl Hub {
     /// Connects in the background and stays connected for as long as the process lives.
     pub fn spawn(config: &RedisConfig) -> RedisResult<Self> {
-        let client = redis::Client::open(config.redis_url())?;
+        let client = shared::queue::client(config)?;
         let (changes, pending) = mpsc::unbounded_channel();
         let prefix = config.redis_prefix.clone();
         let reply_channel = reply_channel(&prefix, &Uuid::new_v4().to_string());

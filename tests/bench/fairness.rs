@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use crate::failure::BenchError;
 use crate::ground::Ground;
-use crate::load::{Requests, Run, closed, open};
+use crate::load::{Requests, Run, open, pay_closed};
 use crate::measure::{median, millis, percentile, whole};
 use crate::plan::Pace;
 use crate::screen::say;
 use crate::stock::Stock;
 use crate::target::{self, Bound, Target};
 
+/// Of Postgres' log, ready.
+const SEGMENTS: usize = 12;
+const WARM_UP: Duration = Duration::from_millis(500);
 /// The others: so many users, who pay so often together, each call at its time.
 const OTHERS: usize = 1_000;
 const OTHERS_PER_SECOND: f64 = 300.0;
@@ -27,12 +30,13 @@ struct Round {
 
 /// Measures both in turns; returns the table.
 pub async fn run(pace: Pace) -> Result<String, BenchError> {
-    let ground = Ground::start().await?;
+    let ground = Ground::start(SEGMENTS).await?;
     let deployment = ground.deployment().start().await?;
     let stock = Stock::new(deployment.pool().clone(), 1);
     let (others, hot) = (stock.payers(OTHERS).await?, stock.payers(1).await?);
     let time = Duration::from_secs(pace.choose(2, 4));
     let count = whole(OTHERS_PER_SECOND * time.as_secs_f64());
+    let warm_up = whole(OTHERS_PER_SECOND * WARM_UP.as_secs_f64());
     let api = deployment.api(0);
     let mut rounds = Vec::new();
     // The first is warm-up.
@@ -45,9 +49,11 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
         let dues = stock.invoices(&hot, FLOOD_MAX * seconds).await?;
         let flood = Requests::prepare(api, &hot, &dues)?;
         stock.analyze().await?;
-        let alone = open(quiet, OTHERS_PER_SECOND).await?;
-        let (beside, flood) =
-            tokio::try_join!(open(loud, OTHERS_PER_SECOND), closed(flood, FLOOD, time))?;
+        let alone = open(quiet, OTHERS_PER_SECOND, warm_up).await?;
+        let (beside, flood) = tokio::try_join!(
+            open(loud, OTHERS_PER_SECOND, warm_up),
+            pay_closed(flood, FLOOD, time)
+        )?;
         say(&format!(
             "p99 alone {:.1} ms, beside {:.0} payments per second of one user {:.1} ms",
             millis(percentile(&alone.latencies, 99)),

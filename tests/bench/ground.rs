@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sqlx::{Connection as _, PgConnection};
 use stack::deployment::Builder;
 use stack::{Deployment, Postgres, Redis};
 
@@ -12,11 +13,21 @@ use crate::processes::family_time;
 const CONNECTIONS: u16 = 400;
 /// For both sides alike: memory as on a small server, and no checkpoint in the middle of a round. What decides whether a
 /// commit is safe (`fsync`, `synchronous_commit`, `full_page_writes`) is as Postgres ships it: on.
-const SETTINGS: [&str; 3] = [
+const SETTINGS: [&str; 4] = [
     "shared_buffers=2GB",
+    "min_wal_size=4GB",
     "max_wal_size=16GB",
     "checkpoint_timeout=30min",
 ];
+/// Has log segments lie ready, as they do on a server that has run for a while: one that has to be made first holds up
+/// whoever needs it for as long as hundreds of commits take.
+const FILL_LOG: &str = "
+    do $$ begin
+        for segment in 1..current_setting('bench.segments')::integer loop
+            perform pg_logical_emit_message(false, 'bench', 'a new segment');
+            perform pg_switch_wal();
+        end loop;
+    end $$";
 /// Live processes would be refused more than a user may ask for, and one user is to ask for as much as the machine does.
 const NO_RATE_LIMIT: (&str, &str) = ("QUITTANCE_RATE_PER_USER_PER_SECOND", "0");
 
@@ -29,18 +40,26 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Starts both.
-    pub async fn start() -> Result<Self, BenchError> {
-        Self::start_with(&[]).await
+    /// Starts both, with so many segments of Postgres' log ready.
+    pub async fn start(segments: usize) -> Result<Self, BenchError> {
+        Self::start_with(segments, &[]).await
     }
 
     /// The same with further settings of Postgres.
-    pub async fn start_with(further: &[&str]) -> Result<Self, BenchError> {
+    pub async fn start_with(segments: usize, further: &[&str]) -> Result<Self, BenchError> {
         let settings = [&SETTINGS, further].concat();
-        Ok(Self {
-            postgres: Postgres::temporary_with(CONNECTIONS, &settings).await?,
-            redis: Redis::temporary().await?,
-        })
+        let postgres = Postgres::temporary_with(CONNECTIONS, &settings).await?;
+        let mut connection = PgConnection::connect(&postgres.url_superuser("postgres")).await?;
+        sqlx::query("select set_config('bench.segments', $1, false)")
+            .bind(segments.to_string())
+            .execute(&mut connection)
+            .await?;
+        for statement in [FILL_LOG, "checkpoint"] {
+            sqlx::query(statement).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        let redis = Redis::temporary().await?;
+        Ok(Self { postgres, redis })
     }
 
     /// A deployment with a database of its own on these servers.

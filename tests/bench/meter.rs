@@ -7,7 +7,7 @@ use stack::{Deployment, Service};
 use crate::failure::BenchError;
 use crate::ground::Ground;
 use crate::measure::number;
-use crate::processes::own_time;
+use crate::processes::{self, memory_kib, own_time};
 
 /// What was used since the start, or between two looks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,5 +116,34 @@ impl Costs {
             ],
             commits: number(usize::try_from(commits).unwrap_or(0)) / number(debits),
         }
+    }
+}
+
+/// What processes hold in memory, KiB.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// The api processes.
+    pub api: u64,
+    /// The workers.
+    pub worker: u64,
+    /// Redis.
+    pub redis: u64,
+}
+
+impl Memory {
+    /// Reads it. That of Postgres says nothing: each of its processes counts what all share.
+    pub fn read(ground: &Ground, deployment: &Deployment) -> Result<Self, BenchError> {
+        let sum = |services: &[Service]| -> Result<u64, BenchError> {
+            let memory = services.iter().map(|service| memory_kib(service.pid()));
+            memory.sum()
+        };
+        let redis = ground.redis.process();
+        Ok(Self {
+            api: sum(deployment.apis())?,
+            worker: sum(deployment.workers())?,
+            redis: redis.map_or(Ok(0), |process| {
+                memory_kib(processes::number(process.pid()))
+            })?,
+        })
     }
 }

@@ -102,7 +102,6 @@ const KEEP: &str = "
     create table kept.chain_credits as table public.chain_credits;
     create table kept.unattributed_deposits as table public.unattributed_deposits;
     create table kept.outbox_batches as table public.outbox_batches;
-    create table kept.outbox as table public.outbox;
     revoke all on schema kept from public";
 
 /// As replicas apply changes: without triggers and foreign keys.
@@ -110,7 +109,7 @@ const RESTORE: &str = "
     begin;
     set local session_replication_role = replica;
     delete from chain_credits; delete from chain_payments; delete from unattributed_deposits;
-    delete from outbox; delete from outbox_batches; delete from subscriptions;
+    delete from outbox_batches; delete from subscriptions;
     delete from adjustments; delete from transfers; delete from invoices;
     delete from balances; delete from users;
     insert into users select * from kept.users;
@@ -123,7 +122,6 @@ const RESTORE: &str = "
     insert into chain_credits overriding system value select * from kept.chain_credits;
     insert into unattributed_deposits overriding system value select * from kept.unattributed_deposits;
     insert into outbox_batches overriding system value select * from kept.outbox_batches;
-    insert into outbox overriding system value select * from kept.outbox;
     commit";
 
 async fn audit(deployment: &Deployment) -> Value {

@@ -62,8 +62,10 @@ pub const CHAIN_CORRUPTIONS: &[Corruption] = &[
     rows(
         "money that came late went to another user",
         "begin; set local session_replication_role = replica;
-         update outbox set topic = 'balance:' || (select user_id from balances where amount_micro = 5)::text
-         where (message ->> 'position')::bigint = (select id from transfers where amount_micro = 8);
+         update outbox_batches b
+         set topics[o.id] = 'balance:' || (select user_id from balances where amount_micro = 5)::text
+         from outbox o where o.batch_id = b.id
+         and (o.message ->> 'position')::bigint = (select id from transfers where amount_micro = 8);
          update balances set amount_micro = 10, last_transfer_id = (
              select max(t.id) from transfers t where t.user_id = balances.user_id and t.amount_micro <> 8)
          where amount_micro = 18;

@@ -120,9 +120,10 @@ pub const CORRUPTIONS: &[Corruption] = &[
                     update balances b set amount_micro = 1000000, last_transfer_id = p.id
                     from posted p where b.user_id = p.user_id
                 )
-                insert into outbox (batch_id, topic, message)
-                select (select max(id) from outbox_batches), 'balance:' || p.user_id::text,
-                       jsonb_build_object('position', p.id) from posted p",
+                insert into outbox_batches (topics, messages, published_at)
+                select array_agg('balance:' || p.user_id::text),
+                       array_agg(jsonb_build_object('position', p.id)::text), now()
+                from posted p",
         repair: "create unique index transfers_invoice_debit on transfers (ref_invoice_id)
                  where kind in ('invoice_debit', 'invoice_payment')",
         checks: &[ONE_DEBIT, EVIDENCE],
@@ -145,9 +146,10 @@ pub const CORRUPTIONS: &[Corruption] = &[
                     update balances b set last_transfer_id = p.id
                     from posted p where b.user_id = p.user_id
                 )
-                insert into outbox (batch_id, topic, message)
-                select (select max(id) from outbox_batches), 'balance:' || p.user_id::text,
-                       jsonb_build_object('position', p.id) from posted p",
+                insert into outbox_batches (topics, messages, published_at)
+                select array_agg('balance:' || p.user_id::text),
+                       array_agg(jsonb_build_object('position', p.id)::text), now()
+                from posted p",
         repair: "create unique index transfers_invoice_debit on transfers (ref_invoice_id)
                  where kind in ('invoice_debit', 'invoice_payment')",
         checks: &[ONE_DEBIT],
@@ -233,20 +235,22 @@ pub const CORRUPTIONS: &[Corruption] = &[
     ),
     rows(
         "the event of a payment is gone",
-        "delete from outbox where message -> 'data' ->> 'kind' = 'balance_debit'
-         and message -> 'data' ->> 'ref_invoice_id' is not null",
+        "delete from outbox_batches where id in (
+             select batch_id from outbox where message -> 'data' ->> 'kind' = 'balance_debit'
+             and message -> 'data' ->> 'ref_invoice_id' is not null)",
         &["payments_have_events"],
     ),
     rows(
         "the event of an adjustment has another position",
-        "update outbox set message = jsonb_set(message::jsonb, '{position}', '0')
-         where (message -> 'data' ->> 'delta_micro')::bigint = 5",
+        "update outbox_batches b
+         set messages[o.id] = jsonb_set(o.message::jsonb, '{position}', '0')::text
+         from outbox o where o.batch_id = b.id and (o.message -> 'data' ->> 'delta_micro')::bigint = 5",
         &["payments_have_events"],
     ),
     rows(
         "the event of a payment went to another user",
-        "update outbox set topic = 'balance:' || gen_random_uuid()::text
-         where message -> 'data' ->> 'kind' = 'balance_debit'",
+        "update outbox_batches b set topics[o.id] = 'balance:' || gen_random_uuid()::text
+         from outbox o where o.batch_id = b.id and o.message -> 'data' ->> 'kind' = 'balance_debit'",
         &["payments_have_events"],
     ),
 ];

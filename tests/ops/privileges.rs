@@ -32,12 +32,10 @@ const ALL: &[&str] = &[
      from users",
     "delete from invoices",
     "truncate invoices",
-    "insert into outbox (batch_id, topic, message) values (1, 'x', '{}')",
-    "update outbox set topic = 'x'",
-    "delete from outbox",
-    "truncate outbox",
-    "insert into outbox_batches default values",
+    "insert into outbox_batches (topics, messages) values (array['x'], array['{}'])",
     "update outbox_batches set published_at = now()",
+    "update outbox_batches set topics = array['x'], messages = array['{}']",
+    "truncate outbox_batches",
     "delete from outbox_batches",
     "insert into subscriptions (user_id, plan, anchor_at, months_total, months_purchased, active_until,
                                 updated_at)
@@ -61,6 +59,7 @@ const ALL: &[&str] = &[
     "update _sqlx_migrations set success = false",
     "delete from _sqlx_migrations",
     "select emit_events(array['balance:x'], array['{}'::jsonb])",
+    "select keep_events(array['balance:x'], array['{}'])",
 ];
 
 /// No role may change the schema, or what guards it.
@@ -83,7 +82,8 @@ const DEFINITIONS: &[&str] = &[
     "alter function settle_from_balance(text[], uuid[], text[]) security invoker",
     "alter role current_user superuser",
     "alter role current_user createrole",
-    "drop table outbox",
+    "drop table outbox_batches cascade",
+    "drop view outbox",
     "drop table balances cascade",
     "drop index transfers_invoice_debit",
     "drop trigger transfers_immutable on transfers",

@@ -94,7 +94,7 @@ pub async fn everything(pool: &PgPool) -> Value {
             'accounts', (select jsonb_agg(to_jsonb(t) order by t.account) from deposit_accounts t),
             'relays', (select jsonb_agg(to_jsonb(t) order by t.signature) from relay_transactions t),
             'actions', (select jsonb_agg(to_jsonb(t) order by t.id) from operator_actions t),
-            'outbox', (select jsonb_agg(to_jsonb(t) order by t.id) from outbox t))",
+            'outbox', (select jsonb_agg(to_jsonb(t) order by t.batch_id, t.id) from outbox t))",
     )
     .fetch_one(pool)
     .await

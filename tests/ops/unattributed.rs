@@ -195,7 +195,7 @@ async fn its_events_and_its_log_line_carry_the_trace_of_the_call() {
         .expect("a text")
         .to_owned();
     let events: Vec<(String, String)> =
-        sqlx::query_as("select topic, message ->> 'kind' from outbox where message ->> 'trace_id' = $1 order by id")
+        sqlx::query_as("select topic, message ->> 'kind' from outbox where message ->> 'trace_id' = $1 order by batch_id, id")
             .bind(&trace)
             .fetch_all(deployment.pool())
             .await

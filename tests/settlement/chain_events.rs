@@ -77,12 +77,13 @@ async fn progress_goes_up_and_down_and_ends_with_the_payment() {
     let seen = record(pool, &two, Confirmed, &Effects::pays(&id, 10)).await;
     assert_told(seen.publication, &[progress(3, 30)]);
     assert!(reverse(pool, &two).await);
-    let stored: Value =
-        sqlx::query_scalar("select message from outbox where topic = $1 order by id desc limit 1")
-            .bind(format!("invoice:{id}"))
-            .fetch_one(pool)
-            .await
-            .unwrap();
+    let stored: Value = sqlx::query_scalar(
+        "select message from outbox where topic = $1 order by batch_id desc, id desc limit 1",
+    )
+    .bind(format!("invoice:{id}"))
+    .fetch_one(pool)
+    .await
+    .unwrap();
     assert_eq!(
         (
             &stored["position"],
@@ -112,12 +113,13 @@ async fn a_reversal_to_nothing_is_progress_too() {
     let id = scene.bill(purchase(50)).await;
     let of = scene.pay(&id, 50, Confirmed).await;
     assert!(reverse(scene.pool(), &of).await);
-    let stored: Vec<Value> =
-        sqlx::query_scalar("select message -> 'data' from outbox where topic = $1 order by id")
-            .bind(format!("invoice:{id}"))
-            .fetch_all(scene.pool())
-            .await
-            .unwrap();
+    let stored: Vec<Value> = sqlx::query_scalar(
+        "select message -> 'data' from outbox where topic = $1 order by batch_id, id",
+    )
+    .bind(format!("invoice:{id}"))
+    .fetch_all(scene.pool())
+    .await
+    .unwrap();
     let received: Vec<&Value> = stored
         .iter()
         .map(|data| &data["payments_received_micro"])
@@ -185,7 +187,7 @@ async fn money_of_an_ended_invoice_is_told_on_the_balance_only() {
     assert_eq!(scene.sweep().await, 1);
     assert_eq!(release(scene.pool()).await, 1);
     let kinds: Vec<(String, String)> = sqlx::query_as(
-        "select split_part(topic, ':', 1), message ->> 'kind' from outbox order by id",
+        "select split_part(topic, ':', 1), message ->> 'kind' from outbox order by batch_id, id",
     )
     .fetch_all(scene.pool())
     .await
@@ -214,7 +216,7 @@ async fn case_50_a_crash_around_the_commit_loses_and_doubles_nothing() {
     for statement in [
         "create function refuse_commit() returns trigger language plpgsql as
          $$ begin raise exception 'refused at commit'; end $$",
-        "create constraint trigger late after insert on outbox deferrable initially deferred
+        "create constraint trigger late after insert on outbox_batches deferrable initially deferred
          for each row execute function refuse_commit()",
     ] {
         sqlx::query(statement).execute(pool).await.unwrap();
@@ -225,7 +227,7 @@ async fn case_50_a_crash_around_the_commit_loses_and_doubles_nothing() {
         "it reported success before its commit, which failed"
     );
     scene.expect(&id, "pending", 0, 0).await;
-    sqlx::query("drop trigger late on outbox")
+    sqlx::query("drop trigger late on outbox_batches")
         .execute(pool)
         .await
         .unwrap();

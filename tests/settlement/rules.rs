@@ -54,7 +54,7 @@ async fn history_and_final_states_cannot_be_rewritten_even_by_the_owner() {
         "update invoices set status = 'paid' where status = 'pending'",
     )
     .await;
-    assert!(unpaid.contains("invoices_paid_has_times"), "{unpaid}");
+    assert!(unpaid.contains("invoices_sound"), "{unpaid}");
     let overdrawn = refused(pool, "update balances set amount_micro = -1").await;
     assert!(
         overdrawn.contains("balances_amount_not_negative"),

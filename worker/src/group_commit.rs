@@ -14,7 +14,7 @@ use shared::db::gone_silent;
 use shared::events::Publisher;
 use shared::ids::TraceId;
 use shared::queue::PayJob;
-use shared::settlement::{PayOutcome, SettlementError, settle_from_balance};
+use shared::settlement::{PayOutcome, Settled, SettlementError, settle_from_balance};
 use shared::telemetry::{log_failure, supervised};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
@@ -196,18 +196,18 @@ impl Shard {
             .iter()
             .map(|request| (request.job.clone(), request.trace.clone()))
             .collect();
-        let outcomes = self.settle(&requests).await?;
-        for (request, outcome) in batch.drain(..).zip(outcomes) {
+        let settled = self.settle(&requests).await?;
+        for (request, outcome) in batch.drain(..).zip(settled.outcomes) {
             let _ = request.answer.send(Ok(outcome));
+        }
+        if let Some(publication) = settled.publication {
+            self.publisher.publish(publication);
         }
         Ok(())
     }
 
-    /// One transaction. Its events go out before the answers do, and neither waits for the other.
-    async fn settle(
-        &mut self,
-        requests: &[(PayJob, TraceId)],
-    ) -> Result<Vec<PayOutcome>, SettlementError> {
+    /// One transaction.
+    async fn settle(&mut self, requests: &[(PayJob, TraceId)]) -> Result<Settled, SettlementError> {
         let started = Instant::now();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -221,10 +221,7 @@ impl Shard {
         };
         self.connection = Some(connection);
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());
-        if let Some(publication) = settled.publication {
-            self.publisher.publish(publication);
-        }
-        Ok(settled.outcomes)
+        Ok(settled)
     }
 }
 

@@ -22,10 +22,16 @@ pub struct ProcessConfig {
 impl ProcessConfig {
     /// The runtime that a process works in. Fails when the system gives no threads.
     pub fn runtime(&self) -> std::io::Result<Runtime> {
-        runtime::Builder::new_multi_thread()
-            .worker_threads(self.threads)
-            .enable_all()
-            .build()
+        let mut builder = match self.threads {
+            // Without a second thread nothing has to be handed over, and nobody woken for it.
+            1 => runtime::Builder::new_current_thread(),
+            threads => {
+                let mut builder = runtime::Builder::new_multi_thread();
+                builder.worker_threads(threads);
+                builder
+            }
+        };
+        builder.enable_all().build()
     }
 }
 

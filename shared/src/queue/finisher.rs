@@ -68,35 +68,41 @@ impl Finisher {
 
 async fn run(mut redis: RedisLink, keys: Keys, mut receiver: mpsc::Receiver<Finish>) {
     let mut batch = Vec::with_capacity(BATCH);
+    // The rates that will expire by themselves.
+    let mut kept = String::new();
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        if let Err(error) = tell(&mut redis, &keys, &batch).await {
+        let rate = keys.rate(unix_seconds());
+        match tell(&mut redis, &keys, &batch, &rate, rate != kept).await {
+            Ok(()) => kept = rate,
             // Nothing is lost: the callers ask again, the entries are delivered again.
-            tracing::warn!(%error, jobs = batch.len(), "cannot acknowledge jobs");
+            Err(error) => {
+                tracing::warn!(%error, jobs = batch.len(), "cannot acknowledge jobs");
+            }
         }
         batch.clear();
     }
 }
 
-async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResult<()> {
-    let rate = keys.rate(unix_seconds());
-    let mut succeeded = 0;
+async fn tell(
+    redis: &mut RedisLink,
+    keys: &Keys,
+    batch: &[Finish],
+    rate: &str,
+    is_new_rate: bool,
+) -> RedisResult<()> {
     let mut pipeline = redis::pipe();
     for (channel, messages) in replies(batch) {
         pipeline.publish(channel, messages).ignore();
     }
     for finish in batch {
-        match &finish.ending {
-            Ending::Replied { .. } => succeeded += 1,
-            Ending::Requeued(payload) => {
-                pipeline
-                    .cmd("XADD")
-                    .arg(&keys.stream)
-                    .arg("*")
-                    .arg(PAYLOAD)
-                    .arg(payload)
-                    .ignore();
-            }
-            Ending::Parked { .. } | Ending::Stale => {}
+        if let Ending::Requeued(payload) = &finish.ending {
+            pipeline
+                .cmd("XADD")
+                .arg(&keys.stream)
+                .arg("*")
+                .arg(PAYLOAD)
+                .arg(payload)
+                .ignore();
         }
     }
     let entries: Vec<&str> = batch
@@ -114,21 +120,21 @@ async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResu
         .arg(&keys.stream)
         .arg(&entries)
         .ignore();
-    pipeline
-        .cmd("HINCRBY")
-        .arg(&rate)
-        .arg("succeeded")
-        .arg(succeeded)
-        .ignore();
-    pipeline
-        .cmd("HINCRBY")
-        .arg(&rate)
-        .arg("failed")
-        .arg(batch.len() - succeeded)
-        .ignore();
-    pipeline
-        .expire(&rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX))
-        .ignore();
+    let is_success = |finish: &&Finish| matches!(finish.ending, Ending::Replied { .. });
+    let succeeded = batch.iter().filter(is_success).count();
+    for (field, count) in [
+        ("succeeded", succeeded),
+        ("failed", batch.len() - succeeded),
+    ] {
+        if count > 0 {
+            pipeline.hincr(rate, field, count).ignore();
+        }
+    }
+    if is_new_rate {
+        pipeline
+            .expire(rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX))
+            .ignore();
+    }
     pipeline.query_async(redis).await
 }
 

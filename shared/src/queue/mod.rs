@@ -19,7 +19,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use connection::RedisLink;
+pub use connection::{RedisLink, client};
 pub use finisher::{Ending, Finish, Finisher};
 pub use jobs::{Envelope, EnvelopeError, PayJob, RelayJob, Reply, with_ttl};
 pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};

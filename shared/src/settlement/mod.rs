@@ -1,6 +1,6 @@
 //! The only way money moves and invoices end. Each function here is one call of one SQL function
 //! (`migrations/0005_settlement.sql`, `migrations/0009_chain_settlement.sql`,
-//! `migrations/0012_settlement_speed.sql`), so that no lock is held across a round trip; each runs in its own
+//! `migrations/0013_settlement_by_keys.sql`), so that no lock is held across a round trip; each runs in its own
 //! transaction that posts everything or nothing, and returns the events to publish.
 //!
 //! Callers: the worker settles from balance and expires; the watcher settles what it proved on chain; the api

@@ -10,13 +10,15 @@ use stack::Deployment;
 use self::past::add_past;
 use crate::failure::BenchError;
 use crate::ground::Ground;
-use crate::load::{Requests, Run, closed};
+use crate::load::{Requests, Run, pay_closed};
 use crate::measure::median;
 use crate::plan::Pace;
 use crate::screen::say;
 use crate::stock::{Payer, Stock};
 use crate::target::{self, Bound, Target};
 
+/// Of Postgres' log, ready.
+const SEGMENTS: usize = 12;
 const CALLERS: usize = 256;
 const USERS: usize = 1_000;
 /// Invoices made for each second of a run. Who is faster is done sooner.
@@ -61,7 +63,7 @@ impl Entrant {
             .invoices(&self.payers, PAID_MAX * seconds)
             .await?;
         let requests = Requests::prepare(self.deployment.api(0), &self.payers, &dues)?;
-        let run = closed(requests, CALLERS, time).await?;
+        let run = pay_closed(requests, CALLERS, time).await?;
         say(&format!("{}: {:.0} paid per second", self.name, run.rate()));
         self.runs.push(run);
         Ok(())
@@ -74,7 +76,7 @@ impl Entrant {
 
 /// Measures all of them in turns; returns the table.
 pub async fn run(pace: Pace) -> Result<String, BenchError> {
-    let ground = Ground::start().await?;
+    let ground = Ground::start(SEGMENTS).await?;
     let many = pace.choose(SOME, MANY);
     say(&format!(
         "making {many} paid invoices with their transfers ..."

@@ -6,46 +6,50 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
-use super::{Connection, Requests, Run, pay};
+use super::Run;
 use crate::failure::BenchError;
 
-/// Has so many callers pay until the time is over or everything is paid, whichever comes first.
-pub async fn closed(requests: Requests, callers: usize, time: Duration) -> Result<Run, BenchError> {
-    let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
-    let connections =
-        try_join_all((0..callers).map(|_| Connection::open(requests.address))).await?;
+/// Has these callers pay `count` times together, or until the time is over. `pay` makes the payment at a place and gives
+/// its caller back.
+pub async fn closed<C, P, F>(
+    callers: Vec<C>,
+    count: usize,
+    time: Duration,
+    pay: P,
+) -> Result<Run, BenchError>
+where
+    C: Send + 'static,
+    P: Fn(C, usize) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<C, BenchError>> + Send,
+{
+    let next = Arc::new(AtomicUsize::new(0));
     let begin = Instant::now();
-    let tasks = connections.into_iter().map(|connection| {
-        let caller = call(
-            connection,
-            Arc::clone(&requests),
-            Arc::clone(&next),
-            begin + time,
-        );
-        tokio::spawn(caller)
+    let tasks = callers.into_iter().map(|mut caller| {
+        let (pay, next) = (pay.clone(), Arc::clone(&next));
+        tokio::spawn(async move {
+            let mut latencies = Vec::new();
+            while begin.elapsed() < time {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                if place >= count {
+                    break;
+                }
+                let sent = Instant::now();
+                caller = pay(caller, place).await?;
+                latencies.push(sent.elapsed());
+            }
+            // Given back, so that it ends after the last one has been answered.
+            Ok::<_, BenchError>((caller, latencies))
+        })
     });
-    let mut run = Run::default();
-    for task in try_join_all(tasks).await? {
-        run.latencies.append(&mut task?);
+    let ended = try_join_all(tasks).await?;
+    let elapsed = begin.elapsed();
+    let mut run = Run {
+        elapsed,
+        ..Run::default()
+    };
+    for caller in ended {
+        run.latencies.extend(caller?.1);
     }
-    run.elapsed = begin.elapsed();
     run.paid = run.latencies.len();
     Ok(run)
-}
-
-async fn call(
-    mut connection: Connection,
-    requests: Arc<Requests>,
-    next: Arc<AtomicUsize>,
-    until: Instant,
-) -> Result<Vec<Duration>, BenchError> {
-    let mut latencies = Vec::new();
-    while Instant::now() < until
-        && let Some(request) = requests.texts.get(next.fetch_add(1, Ordering::Relaxed))
-    {
-        let begin = Instant::now();
-        pay(&mut connection, request).await?;
-        latencies.push(begin.elapsed());
-    }
-    Ok(latencies)
 }

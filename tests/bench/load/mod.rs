@@ -5,8 +5,10 @@ mod connection;
 mod open;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use stack::Service;
 
 pub use self::closed::closed;
@@ -39,8 +41,10 @@ impl Run {
 /// Payments that are ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Requests {
-    address: SocketAddr,
-    texts: Vec<Vec<u8>>,
+    /// Where to.
+    pub address: SocketAddr,
+    /// One request each.
+    pub texts: Vec<Vec<u8>>,
 }
 
 impl Requests {
@@ -61,6 +65,35 @@ impl Requests {
         let texts = dues.iter().filter_map(text).collect();
         Ok(Self { address, texts })
     }
+}
+
+/// Has so many callers, each with a connection of its own, pay until the time is over or everything is paid.
+pub async fn pay_closed(
+    requests: Requests,
+    callers: usize,
+    time: Duration,
+) -> Result<Run, BenchError> {
+    let connections = connect(requests.address, callers).await?;
+    let texts = Arc::new(requests.texts);
+    closed(
+        connections,
+        texts.len(),
+        time,
+        move |mut connection, place| {
+            let texts = Arc::clone(&texts);
+            async move {
+                if let Some(request) = texts.get(place) {
+                    pay(&mut connection, request).await?;
+                }
+                Ok(connection)
+            }
+        },
+    )
+    .await
+}
+
+async fn connect(address: SocketAddr, count: usize) -> Result<Vec<Connection>, BenchError> {
+    try_join_all((0..count).map(|_| Connection::open(address))).await
 }
 
 /// Where an api listens.

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::{Connection, Requests, Run, pay};
+use super::{Connection, Requests, Run, connect, pay};
 use crate::failure::BenchError;
 use crate::measure::number;
 
@@ -17,21 +17,18 @@ const TICK: Duration = Duration::from_millis(1);
 /// Calls that may be open at once; more would have to wait, which counts.
 const CONNECTIONS: usize = 512;
 
-/// Pays at this rate until everything is paid.
-pub async fn open(requests: Requests, per_second: f64) -> Result<Run, BenchError> {
+/// Pays at this rate until everything is paid. The first `warm_up` calls are not told of.
+pub async fn open(requests: Requests, per_second: f64, warm_up: usize) -> Result<Run, BenchError> {
     let requests = Arc::new(requests);
     let count = requests.texts.len();
     let (sender, receiver) = mpsc::unbounded_channel();
     let receiver = Arc::new(Mutex::new(receiver));
-    let mut callers = JoinSet::new();
-    for _ in 0..CONNECTIONS.min(count) {
-        let connection = Connection::open(requests.address).await?;
-        callers.spawn(call(
-            connection,
-            Arc::clone(&requests),
-            Arc::clone(&receiver),
-        ));
-    }
+    let connections = connect(requests.address, CONNECTIONS.min(count)).await?;
+    let callers = connections.into_iter().map(|connection| {
+        let (requests, receiver) = (Arc::clone(&requests), Arc::clone(&receiver));
+        tokio::spawn(call(connection, requests, receiver, warm_up))
+    });
+    let callers: Vec<_> = callers.collect();
     let begin = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -46,31 +43,38 @@ pub async fn open(requests: Requests, per_second: f64) -> Result<Run, BenchError
         }
     }
     drop(sender);
-    let mut run = Run::default();
-    while let Some(caller) = callers.join_next().await {
-        run.latencies.append(&mut caller??);
+    let ended = try_join_all(callers).await?;
+    let mut run = Run {
+        elapsed: begin.elapsed(),
+        paid: count,
+        ..Run::default()
+    };
+    for caller in ended {
+        run.latencies.extend(caller?.1);
     }
-    run.elapsed = begin.elapsed();
-    run.paid = run.latencies.len();
     Ok(run)
 }
 
 type Calls = Arc<Mutex<mpsc::UnboundedReceiver<(usize, Instant)>>>;
 
+/// The connection is given back, so that it ends after the last call of all.
 async fn call(
     mut connection: Connection,
     requests: Arc<Requests>,
     calls: Calls,
-) -> Result<Vec<Duration>, BenchError> {
+    warm_up: usize,
+) -> Result<(Connection, Vec<Duration>), BenchError> {
     let mut latencies = Vec::new();
     loop {
         let call = calls.lock().await.recv().await;
         let Some((place, due)) = call else {
-            return Ok(latencies);
+            return Ok((connection, latencies));
         };
         if let Some(request) = requests.texts.get(place) {
             pay(&mut connection, request).await?;
-            latencies.push(due.elapsed());
+            if place >= warm_up {
+                latencies.push(due.elapsed());
+            }
         }
     }
 }

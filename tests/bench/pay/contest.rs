@@ -11,9 +11,9 @@ use super::pgbench::pgbench;
 use super::scene::{Crowd, SPREAD, Scene};
 use crate::failure::BenchError;
 use crate::ground::Ground;
-use crate::load::{Requests, Run, closed, open};
+use crate::load::{Requests, Run, open, pay_closed};
 use crate::measure::whole;
-use crate::meter::Meter;
+use crate::meter::{Memory, Meter};
 use crate::peers::{self, Peer};
 use crate::screen::say;
 use crate::stock::{Due, Payer, Stock};
@@ -41,6 +41,8 @@ pub struct Results {
     pub peers: Vec<(Peer, usize, Run)>,
     /// How long a small commit took before each round.
     pub commit_times: Vec<Duration>,
+    /// What the processes held in memory after the rounds.
+    pub memory: Option<Memory>,
 }
 
 /// Everybody who takes part.
@@ -111,7 +113,7 @@ impl<'a> Contest<'a> {
         let dues = self.dues(scene.crowd, most, time).await?;
         let requests = Requests::prepare(self.deployment.api(0), self.payers(scene.crowd), &dues)?;
         let before = Meter::read(self.ground, self.deployment).await?;
-        let run = closed(requests, scene.callers, time).await?;
+        let run = pay_closed(requests, scene.callers, time).await?;
         let used = before
             .until_now(self.ground, self.deployment, run.paid)
             .await?;
@@ -144,10 +146,12 @@ impl<'a> Contest<'a> {
         let highest = spread.map(|(_, run, _)| run.rate()).fold(0.0, f64::max);
         let rate = highest * HALF;
         let api = self.deployment.api(0);
-        let warm_up = self.dues(Crowd::Spread, whole(rate), WARM_UP).await?;
-        let dues = self.dues(Crowd::Spread, whole(rate), time).await?;
-        open(Requests::prepare(api, &self.spread, &warm_up)?, rate).await?;
-        let run = open(Requests::prepare(api, &self.spread, &dues)?, rate).await?;
+        let dues = self
+            .dues(Crowd::Spread, whole(rate), WARM_UP + time)
+            .await?;
+        let requests = Requests::prepare(api, &self.spread, &dues)?;
+        let warm_up = whole(rate * WARM_UP.as_secs_f64());
+        let run = open(requests, rate, warm_up).await?;
         results.at_half_rate.push((rate, run));
         Ok(())
     }
@@ -230,6 +234,12 @@ impl<'a> Contest<'a> {
             .until_now(self.ground, self.deployment, run.paid)
             .await?;
         Ok(run)
+    }
+
+    /// Looks at the processes' memory.
+    pub fn weigh(&self, results: &mut Results) -> Result<(), BenchError> {
+        results.memory = Some(Memory::read(self.ground, self.deployment)?);
+        Ok(())
     }
 
     /// A queue of somebody else's.

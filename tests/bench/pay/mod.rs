@@ -29,7 +29,7 @@ const PEER_ROUNDS: usize = 2;
 
 /// Measures everything in interleaved rounds; returns the tables.
 pub async fn run(pace: Pace) -> Result<String, BenchError> {
-    let ground = Ground::start().await?;
+    let ground = Ground::start(pace.choose(24, 96)).await?;
     let deployment = ground.deployment().start().await?;
     let mut contest = Contest::prepare(&ground, &deployment).await?;
     let time = Duration::from_secs(pace.choose(1, 2));
@@ -63,6 +63,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
         }
         say(&format!("round {round} of {rounds} is over"));
     }
+    contest.weigh(&mut results)?;
     drop(contest);
     say("auditing the books ...");
     deployment.finish().await?;

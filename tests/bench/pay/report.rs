@@ -7,7 +7,7 @@ use super::scene::{Crowd, Scene};
 use super::{CALLERS, PEER_CALLERS};
 use crate::load::Run;
 use crate::measure::{median, millis, percentile};
-use crate::meter::Costs;
+use crate::meter::{Costs, Memory};
 use crate::peers::Peer;
 use crate::target::Bound::{self, AtLeast, AtMost};
 use crate::target::{self, Target};
@@ -222,13 +222,24 @@ fn against_peers(results: &Results, ours: f64, idle: f64) -> [Target; 2] {
     ]
 }
 
+fn memory(memory: Memory) -> String {
+    let mib = |kib: u64| kib / 1024;
+    format!(
+        "Memory (RSS) after the rounds: api {} MiB, worker {} MiB, Redis {} MiB.",
+        mib(memory.api),
+        mib(memory.worker),
+        mib(memory.redis)
+    )
+}
+
 fn notes(results: &Results) -> String {
     let commit = median(results.commit_times.iter().map(|time| millis(*time)));
     let rates = median(results.at_half_rate.iter().map(|(rate, _)| *rate));
     format!(
         "Rates are medians over {} rounds, latencies are over the payments of all of them. A commit of one small row took \
          {commit:.2} ms (p50, one client) before the rounds. Half of the highest rate was {rates:.0} payments per second, \
-         each sent at its time, whether the earlier ones were answered or not.",
-        results.commit_times.len()
+         each sent at its time, whether the earlier ones were answered or not. {}",
+        results.commit_times.len(),
+        results.memory.map(memory).unwrap_or_default(),
     )
 }

@@ -1,8 +1,8 @@
 //! The crate apalis-postgres as it ships: jobs are rows, new ones are announced with NOTIFY, and whoever waits for a
 //! job's end looks for it every 500 ms.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use apalis::prelude::{
     BoxDynError, Data, ParallelizeExt as _, TaskBuilder, TaskId, TaskSink as _, WaitForCompletion,
@@ -10,20 +10,16 @@ use apalis::prelude::{
 };
 use apalis_postgres::{Config, PostgresStorage};
 use futures::StreamExt as _;
-use futures::future::try_join_all;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
-use super::{Job, Measured, Peer};
+use super::{Job, Measured, Peer, WARM_UP, WARM_UP_ROUNDS};
 use crate::debit::{DEBIT, PAID, TRACE};
 use crate::failure::BenchError;
-use crate::load::Run;
+use crate::load::{Run, closed};
 
-/// For connections and prepared statements: rounds of jobs before the clock is started, and how long at most.
-const WARM_UP_ROUNDS: usize = 20;
-const WARM_UP: Duration = Duration::from_secs(1);
 /// For the queue's own work, beside those of callers and jobs, of which more would only wait for each other.
 const FURTHER_CONNECTIONS: usize = 8;
 const CONNECTIONS_MAX: usize = 32;
@@ -86,35 +82,26 @@ async fn debit(job: Job, pool: Data<PgPool>) -> Result<(), BoxDynError> {
     }
 }
 
-/// Callers who each wait for their outcome before they call again.
 async fn call(
     storage: &Storage,
     jobs: &[Job],
     callers: usize,
     time: Duration,
 ) -> Result<Run, BenchError> {
-    let next = AtomicUsize::new(0);
-    let begin = Instant::now();
-    let calls = (0..callers).map(async |_| {
-        let mut storage = storage.clone();
-        let mut latencies = Vec::new();
-        while begin.elapsed() < time
-            && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            let sent = Instant::now();
-            tokio::time::timeout(JOB_LIMIT, pay(&mut storage, job.clone()))
-                .await
-                .map_err(|_| BenchError::TooLong(JOB_LIMIT))??;
-            latencies.push(sent.elapsed());
+    let jobs: Arc<[Job]> = jobs.into();
+    let storages = vec![storage.clone(); callers];
+    closed(storages, jobs.len(), time, move |mut storage, place| {
+        let job = jobs.get(place).cloned();
+        async move {
+            if let Some(job) = job {
+                tokio::time::timeout(JOB_LIMIT, pay(&mut storage, job))
+                    .await
+                    .map_err(|_| BenchError::TooLong(JOB_LIMIT))??;
+            }
+            Ok(storage)
         }
-        Ok::<_, BenchError>(latencies)
-    });
-    let latencies = try_join_all(calls).await?.concat();
-    Ok(Run {
-        paid: latencies.len(),
-        elapsed: begin.elapsed(),
-        latencies,
     })
+    .await
 }
 
 async fn pay(storage: &mut Storage, job: Job) -> Result<(), BenchError> {

@@ -1,44 +1,48 @@
-// A queue of somebody else's, which pays invoices. Reads what to do (JSON) from standard input and prints one line of
-// JSON; when anything fails or takes too long, says so on standard error and exits with 1.
+// A queue of somebody else's, which pays invoices, behind HTTP. Reads what it needs (a line of JSON) from standard input,
+// prints the port it listens on, answers `POST /pay/{invoice}/{user}` once the payment is made, and ends when standard
+// input does. When anything fails it says so on standard error and exits with 1.
 
-import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createInterface } from "node:readline";
 
 import { BullMq } from "./bullmq.js";
-import { call } from "./callers.js";
 import { Debit } from "./debit.js";
 import { GraphileWorker } from "./graphile_worker.js";
 import { PgBoss } from "./pg_boss.js";
 
 const PEERS = { "graphile-worker": GraphileWorker, "pg-boss": PgBoss, bullmq: BullMq };
-/** For connections, prepared statements and compiled code: rounds of jobs before the clock is started. */
-const WARM_UP_ROUNDS = 20;
-const WARM_UP_MS = 1_000;
 /** More of them would only wait for each other. */
 const CONNECTIONS_MAX = 32;
-/** Starting, warming up and stopping together take no longer. */
-const SLACK_MS = 30_000;
 
-async function measure(name, given) {
-  const { database_url: databaseUrl, redis_url: redisUrl, debit: text, trace, callers, time_ms: timeMs, jobs } = given;
+async function serve(name, lines) {
   const Peer = PEERS[name];
   if (Peer === undefined) throw new Error(`the peer is ${name}, not one of ${Object.keys(PEERS)}`);
-  const broken = Promise.withResolvers();
-  const onBroken = broken.reject;
-  setTimeout(() => onBroken(new Error(`not done within ${timeMs + SLACK_MS} ms`)), timeMs + SLACK_MS);
-  const run = async () => {
-    const debit = new Debit({ databaseUrl, text, trace, connections: Math.min(callers, CONNECTIONS_MAX), onBroken });
-    const work = (job) => debit.run(job);
-    const connections = Math.min(2 * callers, CONNECTIONS_MAX);
-    const peer = await Peer.start({ databaseUrl, redisUrl, callers, connections, work, onBroken });
-    const pay = (job) => peer.pay(job);
-    const warmUp = jobs.slice(0, callers * WARM_UP_ROUNDS);
-    const { paid: warmed } = await call({ pay, jobs: warmUp, callers, timeMs: WARM_UP_MS });
-    const measured = await call({ pay, jobs: jobs.slice(warmed), callers, timeMs });
-    await peer.stop();
-    await debit.end();
-    return { warmed, ...measured };
-  };
-  return await Promise.race([run(), broken.promise]);
+  const { value: line } = await lines.next();
+  const { database_url: databaseUrl, redis_url: redisUrl, debit: text, trace, callers } = JSON.parse(line);
+  const debit = new Debit({ databaseUrl, text, trace, connections: Math.min(callers, CONNECTIONS_MAX), onBroken: fail });
+  const work = (job) => debit.run(job);
+  const connections = Math.min(2 * callers, CONNECTIONS_MAX);
+  const peer = await Peer.start({ databaseUrl, redisUrl, callers, connections, work, onBroken: fail });
+  const server = createServer(async (request, response) => {
+    const [, , invoice, user] = request.url.split("/");
+    try {
+      await peer.pay({ invoice, user });
+      answer(response, 200, { invoice_id: invoice, status: "paid" });
+    } catch (error) {
+      answer(response, 500, { error: told(error) });
+    }
+  });
+  server.listen(0, "127.0.0.1", () => process.stdout.write(`${server.address().port}\n`));
+  // Nothing more comes; this is the end.
+  await lines.next();
+  await new Promise((resolve) => server.close(resolve));
+  await peer.stop();
+  await debit.end();
+}
+
+function answer(response, status, body) {
+  const text = JSON.stringify(body);
+  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
 }
 
 /** An error and what is behind it. */
@@ -47,9 +51,13 @@ function told(error) {
   return `${error?.message ?? error}${cause}`;
 }
 
-try {
-  const outcome = await measure(process.argv[2], JSON.parse(readFileSync(0, "utf8")));
-  process.stdout.write(`${JSON.stringify(outcome)}\n`, () => process.exit(0));
-} catch (error) {
+function fail(error) {
   process.stderr.write(`error: ${told(error)}\n`, () => process.exit(1));
+}
+
+try {
+  await serve(process.argv[2], createInterface({ input: process.stdin })[Symbol.asyncIterator]());
+  process.exit(0);
+} catch (error) {
+  fail(error);
 }

@@ -1,18 +1,21 @@
-//! The queues of others, from their own packages, doing the same job: enqueue a payment, have a worker debit it, wait
-//! for the outcome.
+//! The queues of others, from their own packages, doing the same job: take a call, enqueue the payment, have a worker
+//! debit it, answer with the outcome. Those from npm are called over HTTP by the same callers as Quittance, though
+//! without sessions, logs or processes of their own for the work; apalis-postgres is called in this process.
 
 mod apalis;
 mod node;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use self::node::Program;
 use crate::failure::BenchError;
 use crate::ground::Ground;
-use crate::load::Run;
+use crate::load::{Requests, Run, pay_closed};
 use crate::stock::{Due, Payer};
 
 /// A queue of somebody else's.
@@ -47,6 +50,11 @@ impl Peer {
         }
     }
 }
+
+/// For connections, prepared statements and compiled code: rounds of calls before the clock is started, and how long at
+/// most.
+const WARM_UP_ROUNDS: usize = 20;
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// One payment, as it is enqueued.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,7 +94,10 @@ pub async fn measure(
         Peer::ApalisPostgres => apalis::measure(&database_url, &jobs, callers, time).await?,
         Peer::GraphileWorker | Peer::PgBoss | Peer::BullMq => {
             let redis_url = ground.redis.url();
-            node::measure(peer, &database_url, &redis_url, &jobs, callers, time).await?
+            let program = Program::start(peer, &database_url, &redis_url, callers).await?;
+            let measured = over_http(program.address, &jobs, callers, time).await?;
+            program.stop().await?;
+            measured
         }
     };
     let posted = debits(&mut connection).await? - before;
@@ -96,6 +107,29 @@ pub async fn measure(
         return Err(BenchError::Ledger { answered, posted });
     }
     Ok(run)
+}
+
+async fn over_http(
+    address: SocketAddr,
+    jobs: &[Job],
+    callers: usize,
+    time: Duration,
+) -> Result<Measured, BenchError> {
+    let request = |Job { invoice, user }: &Job| {
+        format!(
+            "POST /pay/{invoice}/{user} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    };
+    let requests = |jobs: &[Job]| Requests {
+        address,
+        texts: jobs.iter().map(request).collect(),
+    };
+    let warm_up = jobs.get(..callers * WARM_UP_ROUNDS).unwrap_or(jobs);
+    let warmed = pay_closed(requests(warm_up), callers, WARM_UP).await?.paid;
+    let rest = jobs.get(warmed..).unwrap_or_default();
+    let run = pay_closed(requests(rest), callers, time).await?;
+    Ok(Measured { run, warmed })
 }
 
 async fn debits(connection: &mut PgConnection) -> Result<i64, BenchError> {

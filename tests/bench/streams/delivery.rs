@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use super::fleet::{Fleet, Heard};
 use super::scene::Scene;
 use crate::failure::BenchError;
-use crate::load::{Requests, closed, open};
+use crate::load::{Requests, open, pay_closed};
 use crate::measure::number;
 use crate::processes::own_time;
 use crate::stock::{Due, Payer};
@@ -80,7 +80,7 @@ pub async fn scattered(
         .filter_map(|(due, invoice)| Some((*places.get(due.payer)?, invoice.as_str())));
 
     let before = own_time(scene.api.pid())?;
-    open(requests, RATE).await?;
+    open(requests, RATE, 0).await?;
     let heard = fleet.hear(expected).await?;
     let mut delivery = Delivery {
         api: own_time(scene.api.pid())?.saturating_sub(before),
@@ -112,7 +112,7 @@ pub async fn to_all(
 }
 
 async fn pay(scene: &Scene<'_>, user: &[Payer], due: Due) -> Result<(), BenchError> {
-    closed(Requests::prepare(scene.api, user, &[due])?, 1, LIMIT).await?;
+    pay_closed(Requests::prepare(scene.api, user, &[due])?, 1, LIMIT).await?;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ use crate::ground::Ground;
 use crate::plan::Pace;
 use crate::screen::say;
 
+/// Of Postgres' log, ready.
+const SEGMENTS: usize = 12;
 /// Open at the same time.
 pub const STREAMS: usize = 10_000;
 /// Besides streams, either process has connections to the other and to the servers.
@@ -30,7 +32,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
     let payments_to_all = pace.choose(3, 10);
 
     descriptors::check(DESCRIPTORS)?;
-    let ground = Ground::start_with(&[COMMIT_TIMES]).await?;
+    let ground = Ground::start_with(SEGMENTS, &[COMMIT_TIMES]).await?;
     let deployment = ground
         .deployment()
         .env("QUITTANCE_STREAMS_PER_USER_MAX", STREAMS.to_string())

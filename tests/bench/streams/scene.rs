@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use stack::{Deployment, Service};
 
 use crate::failure::BenchError;
-use crate::load::{self, Requests, closed};
+use crate::load::{self, Requests, pay_closed};
 use crate::measure::number;
 use crate::processes::{memory_kib, own_time};
 use crate::stock::{Payer, Stock};
@@ -68,7 +68,7 @@ impl<'a> Scene<'a> {
     pub async fn warm_up(&self, users: &[Payer]) -> Result<(), BenchError> {
         let dues = self.stock.invoices(users, WARM_UP).await?;
         let requests = Requests::prepare(self.api, users, &dues)?;
-        closed(requests, WARM_UP_CALLERS, WARM_UP_TIME).await?;
+        pay_closed(requests, WARM_UP_CALLERS, WARM_UP_TIME).await?;
         Ok(())
     }
 
