@@ -48,7 +48,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
         let seconds = whole(time.as_secs_f64());
         let dues = stock.invoices(&hot, FLOOD_MAX * seconds).await?;
         let flood = Requests::prepare(api, &hot, &dues)?;
-        stock.analyze().await?;
+        stock.settle_down().await?;
         let alone = open(quiet, OTHERS_PER_SECOND, warm_up).await?;
         let (beside, flood) = tokio::try_join!(
             open(loud, OTHERS_PER_SECOND, warm_up),

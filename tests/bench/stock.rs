@@ -150,10 +150,11 @@ impl Stock {
         Ok(numbers.into_iter().map(due).collect())
     }
 
-    /// Has the planner know what is there. Before a round, since autovacuum would come in its middle.
-    pub async fn analyze(&self) -> Result<(), BenchError> {
+    /// Has the planner know what is there, and the disk have it: else autovacuum would come in the middle of a round, and
+    /// the system would write in large bursts then, which hold up commits for a quarter of a second.
+    pub async fn settle_down(&self) -> Result<(), BenchError> {
         sqlx::query("analyze").execute(&self.pool).await?;
-        Ok(())
+        Ok(tokio::task::spawn_blocking(nix::unistd::sync).await?)
     }
 }
 

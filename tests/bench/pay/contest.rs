@@ -88,7 +88,7 @@ impl<'a> Contest<'a> {
     ) -> Result<Vec<Due>, BenchError> {
         let count = per_second * whole(time.as_secs_f64()).max(1);
         let dues = self.stock.invoices(self.payers(crowd), count).await?;
-        self.stock.analyze().await?;
+        self.stock.settle_down().await?;
         Ok(dues)
     }
 

@@ -60,7 +60,7 @@ impl<'a> Scene<'a> {
         )
         .execute(self.pool)
         .await?;
-        self.stock.analyze().await?;
+        self.stock.settle_down().await?;
         Ok(users)
     }
 
