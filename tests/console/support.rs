@@ -136,7 +136,7 @@ pub async fn books(pool: &PgPool) -> Value {
             'adjustments', (select jsonb_agg(to_jsonb(t) order by t.transfer_id) from adjustments t),
             'invoices', (select jsonb_agg(to_jsonb(t) order by t.id) from invoices t),
             'subscriptions', (select jsonb_agg(to_jsonb(t) order by t.user_id, t.plan) from subscriptions t),
-            'outbox', (select jsonb_agg(to_jsonb(t) order by t.id) from outbox t))",
+            'outbox', (select jsonb_agg(to_jsonb(t) order by t.batch_id, t.id) from outbox t))",
     )
     .fetch_one(pool)
     .await

@@ -25,7 +25,7 @@ async fn post(deployment: &Deployment, console: &Console, path: &str, trace: &st
 /// Kinds and topics of the events of a trace.
 async fn events(deployment: &Deployment, trace: &str) -> Vec<(String, String)> {
     sqlx::query_as(
-        "select message ->> 'kind', topic from outbox where message ->> 'trace_id' = $1 order by id",
+        "select message ->> 'kind', topic from outbox where message ->> 'trace_id' = $1 order by batch_id, id",
     )
     .bind(trace)
     .fetch_all(deployment.pool())

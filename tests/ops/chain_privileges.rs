@@ -84,6 +84,7 @@ const FUNCTIONS: [(&str, &[&str]); 3] = [
             "cancel_invoice",
             "effective_status",
             "invoice_event",
+            "invoice_is_sound",
             "invoice_message",
             "mark_published",
             "note_signatures",

@@ -6,7 +6,7 @@ use shared::ids::{InvoiceId, UserId};
 use sqlx::PgPool;
 
 async fn stream(pool: &PgPool, topic: String) -> Vec<Value> {
-    sqlx::query_scalar("select message from outbox where topic = $1 order by id")
+    sqlx::query_scalar("select message from outbox where topic = $1 order by batch_id, id")
         .bind(topic)
         .fetch_all(pool)
         .await

@@ -143,7 +143,7 @@ async fn every_payment_leaves_its_two_events_in_ledger_order() {
     let topic = format!("balance:{}", world.users[0]);
     let positions: Vec<(i64, i64, String)> = sqlx::query_as(
         "select (message->>'previous')::bigint, (message->>'position')::bigint, message->'data'->>'new_balance'
-         from outbox where topic = $1 order by id",
+         from outbox where topic = $1 order by batch_id, id",
     )
     .bind(&topic)
     .fetch_all(pool)
@@ -222,7 +222,7 @@ async fn nothing_counts_before_the_commit() {
     for statement in [
         "create function refuse_commit() returns trigger language plpgsql as
          $$ begin raise exception 'refused at commit'; end $$",
-        "create constraint trigger late after insert on outbox deferrable initially deferred
+        "create constraint trigger late after insert on outbox_batches deferrable initially deferred
          for each row execute function refuse_commit()",
     ] {
         sqlx::query(statement).execute(pool).await.unwrap();
