@@ -8,7 +8,7 @@ usage: bench [--quick] [PART ...]
   measures Quittance on stacks of its own and prints a table for each part:
     pay       paying from balance over HTTP, against pgbench, Rust and the queues of others
     fairness  what one user who floods does to the others
-    growth    with ten thousand and ten million invoices, and with 1, 2 and 4 workers
+    growth    with ten thousand and many more invoices (asked for alone: ten million), and with 1, 2 and 4 workers
     streams   ten thousand live streams
     watcher   payments on chain
   without a part all of them, in less than ten minutes; with --quick in less than two";
@@ -51,9 +51,9 @@ impl Part {
     /// About how long it takes.
     pub fn time(self, pace: Pace) -> Duration {
         let (quick, otherwise) = match self {
-            Self::Pay => (35, 200),
-            Self::Fairness => (12, 40),
-            Self::Growth => (20, 170),
+            Self::Pay => (55, 220),
+            Self::Fairness => (12, 45),
+            Self::Growth => (25, 60),
             Self::Streams => (25, 55),
             Self::Watcher => (30, 80),
         };
@@ -68,7 +68,7 @@ pub enum Pace {
     Quick,
     /// For the record: all parts in ten minutes.
     Full,
-    /// For one part that was asked for alone.
+    /// For one part that was asked for alone, and has all the time.
     Alone,
 }
 
