@@ -115,15 +115,14 @@ begin
 end
 $$;
 
-create or replace function unpublished_events(p_older_than interval, p_limit integer)
-returns table (batch_id bigint, topic text, message text)
+drop function unpublished_events(interval, integer);
+-- Batches whose publisher died before or after publishing them, oldest first.
+create function unpublished_events(p_older_than interval, p_limit integer)
+returns table (batch_id bigint, topics text[], messages text[])
 language sql stable security definer set search_path = public, pg_temp as $$
-    select b.id, e.topic, e.message
-    from (select o.id, o.topics, o.messages from outbox_batches o
-          where o.published_at is null and o.created_at < now() - p_older_than
-          order by o.id limit p_limit) as b,
-         unnest(b.topics, b.messages) with ordinality as e (topic, message, place)
-    order by b.id, e.place
+    select o.id, o.topics, o.messages from outbox_batches o
+    where o.published_at is null and o.created_at < now() - p_older_than
+    order by o.id limit p_limit
 $$;
 
 create or replace function retire_events(p_before timestamptz, p_limit integer) returns bigint
@@ -323,6 +322,7 @@ $$;
 
 revoke execute on function
     invoice_is_sound(invoices), transfer_is_sound(transfers), keep_events(text[], text[]),
+    unpublished_events(interval, integer),
     balance_event(bigint, bigint, text, uuid, bigint, bigint, text, timestamptz),
     invoice_event(text, text, bigint, text, uuid, text, bigint, bigint, timestamptz)
     from public;
@@ -330,5 +330,6 @@ grant execute on function
     balance_event(bigint, bigint, text, uuid, bigint, bigint, text, timestamptz),
     invoice_event(text, text, bigint, text, uuid, text, bigint, bigint, timestamptz)
     to quittance_api, quittance_worker, quittance_watcher;
+grant execute on function unpublished_events(interval, integer) to quittance_worker;
 -- A check is carried out with the rights of whoever writes the row.
 grant execute on function invoice_is_sound(invoices) to quittance_api;

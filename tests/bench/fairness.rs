@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::failure::BenchError;
-use crate::ground::Ground;
+use crate::ground::{Ground, SEGMENTS};
 use crate::load::{Requests, Run, open, pay_closed};
 use crate::measure::{median, millis, percentile, whole};
 use crate::plan::Pace;
@@ -11,8 +11,6 @@ use crate::screen::say;
 use crate::stock::Stock;
 use crate::target::{self, Bound, Target};
 
-/// Of Postgres' log, ready.
-const SEGMENTS: usize = 12;
 const WARM_UP: Duration = Duration::from_millis(500);
 /// The others: so many users, who pay so often together, each call at its time.
 const OTHERS: usize = 1_000;

@@ -123,7 +123,7 @@ impl Settings {
         let of_chain = self.chain.iter().flat_map(ChainSettings::variables);
         environment.extend(of_chain.map(|(key, value)| (key.to_owned(), value.to_owned())));
         if cfg!(debug_assertions) {
-            // Logging in to Postgres keeps a thread busy for half a second where nothing is optimised.
+            // Not optimised, one thread is so slow to start that the short times some tests give it are over.
             environment.insert("QUITTANCE_THREADS".to_owned(), "2".to_owned());
         }
         for inherited in ["PATH", "HOME"] {

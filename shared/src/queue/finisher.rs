@@ -68,28 +68,17 @@ impl Finisher {
 
 async fn run(mut redis: RedisLink, keys: Keys, mut receiver: mpsc::Receiver<Finish>) {
     let mut batch = Vec::with_capacity(BATCH);
-    // The rates that will expire by themselves.
-    let mut kept = String::new();
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        let rate = keys.rate(unix_seconds());
-        match tell(&mut redis, &keys, &batch, &rate, rate != kept).await {
-            Ok(()) => kept = rate,
+        if let Err(error) = tell(&mut redis, &keys, &batch).await {
             // Nothing is lost: the callers ask again, the entries are delivered again.
-            Err(error) => {
-                tracing::warn!(%error, jobs = batch.len(), "cannot acknowledge jobs");
-            }
+            tracing::warn!(%error, jobs = batch.len(), "cannot acknowledge jobs");
         }
         batch.clear();
     }
 }
 
-async fn tell(
-    redis: &mut RedisLink,
-    keys: &Keys,
-    batch: &[Finish],
-    rate: &str,
-    is_new_rate: bool,
-) -> RedisResult<()> {
+async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResult<()> {
+    let rate = keys.rate(unix_seconds());
     let mut pipeline = redis::pipe();
     for (channel, messages) in replies(batch) {
         pipeline.publish(channel, messages).ignore();
@@ -127,14 +116,12 @@ async fn tell(
         ("failed", batch.len() - succeeded),
     ] {
         if count > 0 {
-            pipeline.hincr(rate, field, count).ignore();
+            pipeline.hincr(&rate, field, count).ignore();
         }
     }
-    if is_new_rate {
-        pipeline
-            .expire(rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX))
-            .ignore();
-    }
+    pipeline
+        .expire(&rate, i64::try_from(RATE_KEPT_SECONDS).unwrap_or(i64::MAX))
+        .ignore();
     pipeline.query_async(redis).await
 }
 

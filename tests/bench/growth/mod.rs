@@ -9,7 +9,7 @@ use stack::Deployment;
 
 use self::past::add_past;
 use crate::failure::BenchError;
-use crate::ground::Ground;
+use crate::ground::{Ground, SEGMENTS};
 use crate::load::{Requests, Run, pay_closed};
 use crate::measure::median;
 use crate::plan::Pace;
@@ -17,8 +17,6 @@ use crate::screen::say;
 use crate::stock::{Payer, Stock};
 use crate::target::{self, Bound, Target};
 
-/// Of Postgres' log, ready.
-const SEGMENTS: usize = 12;
 /// The past need not be logged; payments are, as ever.
 const LITTLE_LOG: [&str; 2] = ["wal_level=minimal", "max_wal_senders=0"];
 const CALLERS: usize = 256;

@@ -13,12 +13,10 @@ use self::delivery::{scattered, to_all};
 use self::fleet::Fleet;
 use self::scene::Scene;
 use crate::failure::BenchError;
-use crate::ground::Ground;
+use crate::ground::{Ground, SEGMENTS};
 use crate::plan::Pace;
 use crate::screen::say;
 
-/// Of Postgres' log, ready.
-const SEGMENTS: usize = 12;
 /// Open at the same time.
 pub const STREAMS: usize = 10_000;
 /// Besides streams, either process has connections to the other and to the servers.

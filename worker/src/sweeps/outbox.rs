@@ -17,26 +17,20 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
     };
     loop {
         let rows = sqlx::query!(
-            r#"select batch_id as "batch_id!", topic as "topic!", message as "message!"
+            r#"select batch_id as "batch_id!", topics as "topics!", messages as "messages!"
                from unpublished_events($1, $2)"#,
             age,
             BATCH
         )
         .fetch_all(&context.pool)
         .await?;
-        let mut publications: Vec<Publication> = Vec::new();
-        for row in rows {
-            match publications
-                .iter_mut()
-                .find(|publication| publication.batch_id == row.batch_id)
-            {
-                Some(publication) => publication.events.push((row.topic, row.message)),
-                None => publications.push(Publication {
-                    batch_id: row.batch_id,
-                    events: vec![(row.topic, row.message)],
-                }),
-            }
-        }
+        let publications: Vec<Publication> = rows
+            .into_iter()
+            .map(|row| Publication {
+                batch_id: row.batch_id,
+                events: row.topics.into_iter().zip(row.messages).collect(),
+            })
+            .collect();
         if publications.is_empty() {
             return Ok(());
         }
