@@ -3,6 +3,8 @@
 mod builder;
 mod closing;
 
+use std::time::Duration;
+
 use ::redis::aio::MultiplexedConnection;
 use sqlx::PgPool;
 
@@ -41,6 +43,9 @@ pub enum DeploymentError {
     /// The invariants do not hold.
     #[error("the audit failed:{0}")]
     Audit(String),
+    /// No worker has swept.
+    #[error("no worker finished its first round of sweeps within {} s", .0.as_secs())]
+    Unswept(Duration),
     /// A process did not end well.
     #[error("these processes did not stop cleanly:{0}")]
     Unclean(String),

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::timeout;
 
 use super::{Deployment, DeploymentError};
 use crate::chain::{Chain, TEST_CHAIN};
 use crate::client::operator::Operator;
-use crate::database::{API_LOGIN, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
+use crate::database::{API_LOGIN, DatabaseError, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::secret::{random_deposit_address, random_name, random_token};
@@ -19,6 +23,8 @@ pub const POSTGRES_URL: &str = "QUITTANCE_TEST_POSTGRES_URL";
 pub const REDIS_URL: &str = "QUITTANCE_TEST_REDIS_URL";
 /// Several processes with full pools, and the test's own connections.
 const PRIVATE_CONNECTIONS: u16 = 300;
+const SWEEP_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(5);
 
 /// What a deployment is made of.
 #[derive(Debug, Clone)]
@@ -175,6 +181,9 @@ impl Builder {
         let first_api = apis.first().map(Service::url).unwrap_or_default();
         let operator = Operator::new(first_api, &settings.operator_token)?;
         let pool = server.pool(&database).await?;
+        if !workers.is_empty() {
+            until_swept(&pool).await?;
+        }
         Ok(Deployment {
             apis,
             workers,
@@ -237,6 +246,25 @@ fn settings(
         chain: None,
         extra,
     })
+}
+
+/// Waits for the round of sweeps that a worker begins with: it must not come in the middle of a test that is to see none.
+async fn until_swept(pool: &PgPool) -> Result<(), DeploymentError> {
+    let swept = "select at > '-infinity' from sweep_cursors where name = 'expiry'";
+    let until = async {
+        while !sqlx::query_scalar::<_, bool>(swept).fetch_one(pool).await? {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    };
+    let said = |source| DatabaseError::Sql {
+        doing: "look at the sweeps".to_owned(),
+        source,
+    };
+    Ok(timeout(SWEEP_LIMIT, until)
+        .await
+        .map_err(|_| DeploymentError::Unswept(SWEEP_LIMIT))?
+        .map_err(said)?)
 }
 
 /// Starts so many apis, workers and watchers, all at once, since each mostly waits.
