@@ -73,7 +73,7 @@ impl TraceId {
     /// A fresh random id.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Uuid::new_v4().simple().to_string())
+        Self(format!("{:032x}", rand::rng().random::<u128>()))
     }
 
     /// The trace id of a `traceparent` header (`00-<trace>-<span>-<flags>`), if it is well-formed and not all zero.

@@ -54,9 +54,9 @@ pub enum Outcome<R> {
 /// The work of one queue. Handlers may run twice, also at once: their effects must be single by themselves.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// What arrives.
-    type Job: Serialize + DeserializeOwned + Send;
+    type Job: Clone + Serialize + DeserializeOwned + Send + Sync;
     /// What the caller gets.
-    type Reply: Serialize + Send;
+    type Reply: Serialize + Send + Sync;
 
     /// Does the job, before its time is over or not at all.
     fn handle(
@@ -65,6 +65,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
         trace: TraceId,
         until: Option<Instant>,
     ) -> impl Future<Output = Outcome<Self::Reply>> + Send;
+
+    /// Logs what came of a job, once its reply is on its way.
+    fn log(_: &Self::Job, _: &Self::Reply) {}
 
     /// The longest it may take.
     fn timeout(config: &Config) -> Duration;
@@ -191,9 +194,10 @@ async fn work<H: Handler>(context: &Context<H>, delivery: Delivery, envelope: En
         ..
     } = envelope;
     let until = time_left(&delivery, ttl_ms).map(|left| started + left);
-    let job = AssertUnwindSafe(context.handler.handle(job, trace_id, until)).catch_unwind();
-    let label = match tokio::time::timeout(context.timeout, job).await {
-        Ok(Ok(outcome)) => end(context, delivery, ttl_ms, outcome, (id, reply_to)).await,
+    let handling = context.handler.handle(job.clone(), trace_id, until);
+    let handling = AssertUnwindSafe(handling).catch_unwind();
+    let label = match tokio::time::timeout(context.timeout, handling).await {
+        Ok(Ok(outcome)) => end(context, delivery, ttl_ms, (&job, outcome), (id, reply_to)).await,
         Ok(Err(panic)) => {
             let reason = format!("the job panicked: {}", panic_text(&*panic));
             leave_or_park(context, &delivery, ttl_ms, &reason).await;
@@ -233,13 +237,21 @@ async fn end<H: Handler>(
     context: &Context<H>,
     delivery: Delivery,
     ttl_ms: Option<u64>,
-    outcome: Outcome<H::Reply>,
+    (job, outcome): (&H::Job, Outcome<H::Reply>),
     (id, channel): (u64, String),
 ) -> &'static str {
-    let encode = |outcome| serde_json::to_string(&Reply { id, outcome });
+    let encode = |outcome: &H::Reply| serde_json::to_string(&Reply { id, outcome });
     let (label, ending) = match outcome {
-        Outcome::Done(outcome) => match encode(outcome) {
-            Ok(message) => ("done", Ending::Replied { channel, message }),
+        Outcome::Done(outcome) => match encode(&outcome) {
+            Ok(message) => {
+                let ending = Ending::Replied { channel, message };
+                let entry_id = delivery.entry_id;
+                context.finisher.finish(Finish { entry_id, ending }).await;
+                // The reply goes out meanwhile.
+                tokio::task::yield_now().await;
+                H::log(job, &outcome);
+                return "done";
+            }
             Err(error) => {
                 let reason = format!("the reply cannot be encoded: {error}");
                 park_and_finish(context, &delivery, &reason, None).await;
@@ -256,7 +268,7 @@ async fn end<H: Handler>(
         }
         Outcome::Stale => ("stale", Ending::Stale),
         Outcome::Park { reason, reply } => {
-            let reply = encode(reply).ok().map(|message| (channel, message));
+            let reply = encode(&reply).ok().map(|message| (channel, message));
             park_and_finish(context, &delivery, &reason, reply).await;
             return "parked";
         }

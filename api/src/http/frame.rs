@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use shared::ids::TraceId;
@@ -48,18 +48,8 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
     let mut response = answer.instrument(span.clone()).await;
 
     let (status, elapsed) = (response.status(), started.elapsed());
-    span.in_scope(|| {
-        tracing::info!(
-            status = status.as_u16(),
-            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            "answered"
-        );
-    });
-    metrics::histogram!(
-        "quittance_http_request_duration_seconds",
-        "method" => method_label(method.as_str()), "route" => route, "status" => status.as_str().to_owned()
-    )
-    .record(elapsed);
+    // In a task of its own, which begins when the answer is out.
+    tokio::spawn(async move { account_for(&method, route, status, elapsed) }.instrument(span));
     if app.shutdown.is_stopping() {
         response
             .headers_mut()
@@ -69,6 +59,20 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// One log line, one metric.
+fn account_for(method: &Method, route: String, status: StatusCode, elapsed: Duration) {
+    tracing::info!(
+        status = status.as_u16(),
+        duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    metrics::histogram!(
+        "quittance_http_request_duration_seconds",
+        "method" => method_label(method.as_str()), "route" => route, "status" => status.as_str().to_owned()
+    )
+    .record(elapsed);
 }
 
 /// Refuses a body that is announced as too large, whether the endpoint would read it or not.

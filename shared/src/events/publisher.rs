@@ -67,6 +67,8 @@ async fn run(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
+        // Whoever waits for an answer comes first: their replies take the same connection.
+        tokio::task::yield_now().await;
         let sending = send(&mut redis, &prefix, &batch);
         match tokio::time::timeout(PATIENCE, sending).await {
             Ok(Ok(())) => {

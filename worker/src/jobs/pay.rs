@@ -50,10 +50,7 @@ impl Handler for Pay {
                 .settle(job.clone(), trace.clone(), until)
                 .await
             {
-                Ok(outcome) => {
-                    tracing::info!(invoice_id = %job.invoice_id, user_id = %job.user_id, ?outcome, "settled");
-                    return Outcome::Done(outcome);
-                }
+                Ok(outcome) => return Outcome::Done(outcome),
                 // Settling twice is answered like settling once.
                 Err(CommitError::Transient) if started.elapsed() < self.patience => {
                     tokio::time::sleep(backoff).await;
@@ -69,6 +66,10 @@ impl Handler for Pay {
                 }
             }
         }
+    }
+
+    fn log(job: &PayJob, outcome: &PayOutcome) {
+        tracing::info!(invoice_id = %job.invoice_id, user_id = %job.user_id, ?outcome, "settled");
     }
 
     fn timeout(config: &Config) -> Duration {
