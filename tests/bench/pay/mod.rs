@@ -24,6 +24,8 @@ const PEER_CALLERS: [usize; 2] = [1, 256];
 /// Where pgbench is at its best is looked for among these.
 const CLIENTS: [usize; 4] = [1, 4, 8, 16];
 const CLIENTS_TIME: Duration = Duration::from_secs(1);
+/// Runs at half of the highest rate in each round: what happens once in a while is to be seen, and not to decide.
+const HALF_RATE_RUNS: usize = 2;
 /// Rounds in which the queues of others take part.
 const PEER_ROUNDS: usize = 2;
 
@@ -54,7 +56,9 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
                 }
             }
         }
-        contest.at_half_rate(time, &mut results).await?;
+        for _ in 0..pace.choose(1, HALF_RATE_RUNS) {
+            contest.at_half_rate(time, &mut results).await?;
+        }
         let peers = if round > PEER_ROUNDS {
             &[][..]
         } else {
