@@ -2,7 +2,7 @@
 -- ten million invoices the plan that Postgres keeps for it read all of them each time, and no invoice expired any more.
 
 -- Where a window ends that begins after p_from and holds at least p_rows invoices by their expiry (more when some share the
--- last one's): p_until, when there are fewer.
+-- last one's, which the api gives to one at a time): p_until, when there are fewer.
 create function expiry_window(p_from timestamptz, p_until timestamptz, p_rows integer) returns timestamptz
 language sql stable as $$
     select coalesce(
@@ -14,8 +14,9 @@ $$;
 -- Expires overdue invoices, some at a time, in one worker at a time; rows that somebody holds are left for the next call.
 -- No index names the status (see invoices_by_expiry), so the scan starts where the last one ended; a second,
 -- slow round over all older invoices finds what the first should have and did not.
-create or replace function expire_invoices(p_limit integer, p_trace text,
-    out expired integer, out batch_id bigint, out topics text[], out messages text[])
+drop function expire_invoices(integer, text);
+create function expire_invoices(p_limit integer, p_trace text,
+    out expired integer, out has_more boolean, out batch_id bigint, out topics text[], out messages text[])
 language plpgsql security definer set search_path = public, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -29,12 +30,17 @@ declare
     v_topics      text[];
 begin
     expired := 0;
+    has_more := false;
     select c.at into v_from from sweep_cursors c where c.name = 'expiry' for update skip locked;
     if not found then
         return;
     end if;
     select c.at into v_round from sweep_cursors c where c.name = 'expiry_round';
     v_until := expiry_window(v_from, v_at, 5000);
+    -- The last seconds are read again each time (see below), and so must be read whole.
+    if v_until > v_at - interval '5 seconds' then
+        v_until := v_at;
+    end if;
     v_round_until := expiry_window(v_round, v_at, 2000);
 
     with overdue as (
@@ -61,12 +67,16 @@ begin
     if expired > 0 then
         select e.* into batch_id, topics, messages from emit_events(v_topics, v_messages) as e;
     end if;
-    -- Five seconds of slack: no invoice is created that late before its own expiry.
+    has_more := expired >= p_limit or v_until < v_at;
+    -- Five seconds of slack: no invoice is created that late before its own expiry. What somebody holds is waited for, but
+    -- not by all those behind it.
     update sweep_cursors c set at = greatest(c.at, least(
         v_until, v_at - interval '5 seconds',
-        (select min(i.expires_at) - interval '1 microsecond' from invoices i
-         where i.expires_at > v_from and i.expires_at <= v_until and i.status = 'pending'
-           and not i.payment_confirming)))
+        case when expired > 0 or v_until = v_at then
+            (select min(i.expires_at) - interval '1 microsecond' from invoices i
+             where i.expires_at > v_from and i.expires_at <= v_until and i.status = 'pending'
+               and not i.payment_confirming)
+        end))
     where c.name = 'expiry';
     update sweep_cursors c set at = case when v_round_until = v_at then '-infinity' else v_round_until end
     where c.name = 'expiry_round';
@@ -88,4 +98,7 @@ create trigger invoices_unconfirmed after update of payment_confirming on invoic
 when (old.payment_confirming and not new.payment_confirming and new.status = 'pending')
 execute function expiry_looks_again();
 
-revoke execute on function expiry_window(timestamptz, timestamptz, integer), expiry_looks_again() from public;
+revoke execute on function
+    expire_invoices(integer, text), expiry_window(timestamptz, timestamptz, integer), expiry_looks_again()
+    from public;
+grant execute on function expire_invoices(integer, text) to quittance_worker;

@@ -61,6 +61,14 @@ pub enum BenchError {
     /// A program that Quittance is compared with.
     #[error("{0} failed: {1}")]
     Program(&'static str, String),
+    /// A queue that Quittance is compared with lost a job.
+    #[error("{queue} did not do a job within {} s", limit.as_secs())]
+    Lost {
+        /// Which.
+        queue: &'static str,
+        /// The time it had.
+        limit: Duration,
+    },
     /// The ledger does not say what callers were told.
     #[error("{answered} payments were answered, but the ledger has {posted}")]
     Ledger {

@@ -18,7 +18,7 @@ const OTHERS_PER_SECOND: f64 = 300.0;
 /// Calls of the one that are open at once.
 const FLOOD: usize = 256;
 /// More than the one can pay per second.
-const FLOOD_MAX: usize = 20_000;
+const FLOOD_MAX: usize = 10_000;
 
 struct Round {
     alone: Run,

@@ -78,8 +78,13 @@ async fn run(plan: &Plan) -> Result<(), BenchError> {
             continue;
         }
         say(&format!("measuring: {} ...", part.name()));
+        let part_begin = Instant::now();
         let table = Box::pin(measure_part(*part, plan.pace)).await?;
         say(&format!("\n### {}\n\n{table}\n", part.name()));
+        say(&format!(
+            "This part took {} s.",
+            rounded(part_begin.elapsed())
+        ));
     }
     say(&format!("\nAll this took {} s.", rounded(begin.elapsed())));
     Ok(())

@@ -42,3 +42,15 @@ pub fn whole(value: f64) -> usize {
         .parse()
         .unwrap_or_default()
 }
+
+/// With commas.
+pub fn grouped(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
+}

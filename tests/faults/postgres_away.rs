@@ -107,6 +107,31 @@ async fn a_frozen_postgres_delays_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn an_outage_of_postgres_longer_than_a_job_may_take_parks_nothing() {
+    let _turn = turn_to_kill_servers().await;
+    let deployment = quick()
+        .apis(2)
+        .workers(2)
+        .private_postgres()
+        .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "2000")
+        .start()
+        .await
+        .unwrap();
+    let debtors = Debtor::create_many(&deployment, 10, 20).await;
+    slow_settlement(deployment.pool(), Duration::from_millis(4)).await;
+    let storm = Storm::start(&deployment, &debtors, 48, Connections::Hold);
+    storm.until(20).await;
+    let postgres = deployment.private_postgres().unwrap();
+    postgres.stop().await.unwrap();
+    // A little longer than that: jobs that are given up are parked as soon as Postgres is back.
+    tokio::time::sleep(Duration::from_millis(4500)).await;
+    storm.assert_under_way();
+    postgres.start_again().await.unwrap();
+    check_everything(&deployment, &debtors, storm).await;
+    deployment.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn failures_that_pass_are_retried_unseen() {
     let deployment = quick().start().await.unwrap();
     let debtor = Debtor::create_many(&deployment, 1, 3).await.remove(0);

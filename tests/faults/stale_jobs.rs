@@ -10,8 +10,8 @@ use crate::support::client::{Connections, Settled, Verdict, pay_once, pay_until_
 use crate::support::database::{hold_invoice, slow_settlement, until_settling, usual_settlement};
 use crate::support::queue::{pause, pending, set_paused, take_and_fall_silent, until_empty};
 use crate::support::truth::{balance, standing};
-use crate::support::wait::eventually;
-use crate::support::world::{Debtor, PRICE, close, quick_to_take_over};
+use crate::support::wait::{eventually, turn_to_kill_servers};
+use crate::support::world::{Debtor, PRICE, close, quick, quick_to_take_over};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -138,5 +138,68 @@ async fn a_job_that_worked_for_long_does_not_pay_after_the_lock_was_answered() {
     );
     until_empty(&deployment, LIMIT).await;
     assert_eq!(balance(deployment.pool(), user).await, PRICE);
+    deployment.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postgres_that_returns_after_the_call_was_refused_pays_nothing() {
+    let _turn = turn_to_kill_servers().await;
+    let deployment = quick()
+        .private_postgres()
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2000")
+        .start()
+        .await
+        .unwrap();
+    let debtor = Debtor::create(&deployment, PRICE, 1).await;
+    let postgres = deployment.private_postgres().unwrap();
+    postgres.stop().await.unwrap();
+    let refused = debtor.console.pay(debtor.invoice()).await.unwrap();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    // The worker still waits for a connection, with the job in hand.
+    postgres.start_again().await.unwrap();
+
+    until_empty(&deployment, LIMIT).await;
+    assert_eq!(
+        standing(deployment.pool(), debtor.invoice()).await,
+        ("pending".to_owned(), 0)
+    );
+    assert!(pay_once(&debtor.console, debtor.invoice()).await.is_paid());
+    deployment.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_wakes_up_after_the_call_was_refused_pays_nothing() {
+    let _turn = turn_to_kill_servers().await;
+    let deployment = quick()
+        .private_redis()
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "3000")
+        .start()
+        .await
+        .unwrap();
+    let debtor = Debtor::create(&deployment, 3 * PRICE, 3).await;
+    assert!(
+        pay_once(&debtor.console, &debtor.invoices[0])
+            .await
+            .is_paid()
+    );
+    let redis = deployment.private_redis().unwrap();
+    redis.pause().unwrap();
+    let refused = debtor.console.pay(&debtor.invoices[1]).await.unwrap();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    // As long as it waits for Redis, the api may still mean what it sent.
+    sleep(Duration::from_secs(3)).await;
+    // The job lies in its socket, and is the first thing that it reads.
+    redis.resume().unwrap();
+
+    assert!(
+        pay_once(&debtor.console, &debtor.invoices[2])
+            .await
+            .is_paid()
+    );
+    until_empty(&deployment, LIMIT).await;
+    assert_eq!(
+        standing(deployment.pool(), &debtor.invoices[1]).await,
+        ("pending".to_owned(), 0)
+    );
     deployment.finish().await.unwrap();
 }

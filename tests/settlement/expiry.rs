@@ -2,12 +2,12 @@
 
 use shared::ids::{InvoiceId, TraceId};
 use shared::settlement::expire;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use stack::Deployment;
 
 use crate::chain_world::let_lapse;
 use crate::model::{Model, ModelInvoice};
-use crate::world::{World, pending, with_balance};
+use crate::world::{World, pending, rows_read, with_balance};
 
 /// More invoices than the sweep's windows hold, all ended a year ago.
 const MANY: i32 = 100_000;
@@ -69,28 +69,10 @@ async fn status(pool: &PgPool, invoice: &InvoiceId) -> String {
         .unwrap()
 }
 
-/// Rows of invoices that this connection has read, and has not yet reported.
-async fn read_so_far(connection: &mut PgConnection) -> i64 {
-    let read = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables
-                where relname = 'invoices'";
-    sqlx::query_scalar(read)
-        .fetch_one(connection)
-        .await
-        .unwrap()
-}
-
 /// Rows of invoices that one sweep reads.
 async fn reads(connection: &mut PgConnection) -> i64 {
-    let mut transaction = connection.begin().await.unwrap();
-    let before = read_so_far(&mut transaction).await;
-    sqlx::query("select expire_invoices($1, 'test')")
-        .bind(BATCH)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    let read = read_so_far(&mut transaction).await - before;
-    transaction.commit().await.unwrap();
-    read
+    let sweep = sqlx::query("select expire_invoices($1, 'test')").bind(BATCH);
+    rows_read(connection, "invoices", sweep).await
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod chain_world;
 mod expiry;
 mod model;
 mod races;
+mod retention;
 mod rules;
 mod serial;
 mod world;

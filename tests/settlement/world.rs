@@ -2,7 +2,9 @@
 
 use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::queue::PayJob;
-use sqlx::PgPool;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 
 use crate::model::{Model, ModelInvoice, ModelUser, Standing};
 
@@ -141,4 +143,30 @@ pub async fn balance_of(pool: &PgPool, user: UserId) -> i64 {
         .fetch_one(pool)
         .await
         .unwrap()
+}
+
+/// Rows of a table that this connection has read, and has not yet reported.
+async fn read_so_far(connection: &mut PgConnection, table: &str) -> i64 {
+    sqlx::query_scalar(
+        "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables
+         where relname = $1",
+    )
+    .bind(table)
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
+
+/// Rows of a table that a statement reads.
+pub async fn rows_read(
+    connection: &mut PgConnection,
+    table: &str,
+    statement: Query<'_, Postgres, PgArguments>,
+) -> i64 {
+    let mut transaction = connection.begin().await.unwrap();
+    let before = read_so_far(&mut transaction, table).await;
+    statement.execute(&mut *transaction).await.unwrap();
+    let read = read_so_far(&mut transaction, table).await - before;
+    transaction.commit().await.unwrap();
+    read
 }

@@ -44,7 +44,7 @@ pub enum DeploymentError {
     #[error("the audit failed:{0}")]
     Audit(String),
     /// No worker has swept.
-    #[error("no worker finished its first round of sweeps within {} s", .0.as_secs())]
+    #[error("no worker looked for overdue invoices within {} s", .0.as_secs())]
     Unswept(Duration),
     /// A process did not end well.
     #[error("these processes did not stop cleanly:{0}")]

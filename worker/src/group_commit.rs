@@ -115,7 +115,13 @@ impl GroupCommit {
             })
             .await
             .map_err(|_| CommitError::Stopped)?;
-        answered.await.map_err(|_| CommitError::Stopped)?
+        let answered = match until {
+            Some(until) => tokio::time::timeout_at(until.into(), answered)
+                .await
+                .map_err(|_| CommitError::Late)?,
+            None => answered.await,
+        };
+        answered.map_err(|_| CommitError::Stopped)?
     }
 }
 
@@ -147,7 +153,6 @@ impl Shard {
             waiting.take(self.batch_max, self.batch_per_user_max, &mut batch);
             metrics::histogram!("quittance_commit_batch_size")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-            drop_late(&mut batch);
             self.commit(&mut batch).await;
         }
     }
@@ -155,9 +160,6 @@ impl Shard {
     /// Settles a batch. When that fails each user's part is settled alone, so that one whose row is locked holds
     /// nobody else up; and when the database refuses a part, each of its requests, so that only the guilty one fails.
     async fn commit(&mut self, batch: &mut Vec<Request>) {
-        if batch.is_empty() {
-            return;
-        }
         let Err(error) = self.settle_all(batch).await else {
             return;
         };
@@ -190,13 +192,23 @@ impl Shard {
         }
     }
 
-    /// Settles requests in one transaction and answers them; on failure they are left.
+    /// Settles requests in one transaction and answers them; on failure they are left. Those whose time ended before the
+    /// database could be asked are dropped.
     async fn settle_all(&mut self, batch: &mut Vec<Request>) -> Result<(), SettlementError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        drop_late(batch);
+        if batch.is_empty() {
+            self.connection = Some(connection);
+            return Ok(());
+        }
         let requests: Vec<_> = batch
             .iter()
             .map(|request| (request.job.clone(), request.trace.clone()))
             .collect();
-        let settled = self.settle(&requests).await?;
+        let settled = self.settle(connection, &requests).await?;
         for (request, outcome) in batch.drain(..).zip(settled.outcomes) {
             let _ = request.answer.send(Ok(outcome));
         }
@@ -207,12 +219,12 @@ impl Shard {
     }
 
     /// One transaction.
-    async fn settle(&mut self, requests: &[(PayJob, TraceId)]) -> Result<Settled, SettlementError> {
+    async fn settle(
+        &mut self,
+        mut connection: PoolConnection<Postgres>,
+        requests: &[(PayJob, TraceId)],
+    ) -> Result<Settled, SettlementError> {
         let started = Instant::now();
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
-        };
         let settling = settle_from_balance(&mut *connection, requests);
         let settled = match tokio::time::timeout(self.patience, settling).await {
             // After a failure the pool looks whether the connection is still good.
@@ -225,7 +237,7 @@ impl Shard {
     }
 }
 
-/// Looked at again here: a process may have been frozen since the request came in.
+/// Looked at again here: the process may have been frozen since the request came in, or the database away.
 fn drop_late(batch: &mut Vec<Request>) {
     let now = Instant::now();
     for late in batch.extract_if(.., |request| {

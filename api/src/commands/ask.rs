@@ -53,13 +53,22 @@ impl Ask {
         }
     }
 
+    /// When a caller who comes now gives up.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.patience.wait
+    }
+
     /// Has a job done. The job lives as long as the caller waits.
-    pub async fn ask<J, O>(&self, job: J, trace: &TraceId) -> Result<Answer<O>, EnvelopeError>
+    pub async fn ask<J, O>(
+        &self,
+        job: J,
+        trace: &TraceId,
+        deadline: Instant,
+    ) -> Result<Answer<O>, EnvelopeError>
     where
         J: Serialize + DeserializeOwned,
         O: DeserializeOwned,
     {
-        let deadline = Instant::now() + self.patience.wait;
         // Registered before the job exists, so that no reply can come too early.
         let Some(mut waiter) = self.hub.wait(self.patience.waiters_max) else {
             return Ok(Answer::QueueFull);

@@ -12,7 +12,7 @@ use shared::ledger::{LedgerError, balance};
 use shared::queue::{EnvelopeError, PayJob, Producer};
 use shared::settlement::PayOutcome;
 use sqlx::PgPool;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::ask::{Answer, Ask, Patience};
 use crate::hub::Hub;
@@ -48,15 +48,13 @@ pub struct PayFromBalance {
     worker: Ask,
     pool: PgPool,
     turns: Turns,
-    patience: Duration,
 }
 
 impl PayFromBalance {
     /// Enqueues through `producer`, awaits replies at `hub`.
     pub fn new(hub: Hub, producer: Producer, pool: PgPool, config: &ApiConfig) -> Self {
-        let wait = Duration::from_millis(config.pay_wait_timeout_ms);
         let patience = Patience {
-            wait,
+            wait: Duration::from_millis(config.pay_wait_timeout_ms),
             resend: Duration::from_millis(config.pay_resend_ms),
             waiters_max: config.pay_waiters_max,
         };
@@ -64,7 +62,6 @@ impl PayFromBalance {
             worker: Ask::new(hub, producer, patience),
             pool,
             turns: Turns::of(config.pay_per_user_max),
-            patience: wait,
         }
     }
 
@@ -76,14 +73,15 @@ impl PayFromBalance {
         trace: &TraceId,
     ) -> Result<PayAnswer, PayError> {
         // A user who floods waits here, and not before the others in the queue.
-        let Ok(_turn) = timeout(self.patience, self.turns.take(user_id)).await else {
+        let deadline = self.worker.deadline();
+        let Ok(_turn) = timeout_at(deadline, self.turns.take(user_id)).await else {
             return Ok(PayAnswer::QueueFull);
         };
         let job = PayJob {
             invoice_id: invoice_id.clone(),
             user_id,
         };
-        match self.worker.ask(job, trace).await? {
+        match self.worker.ask(job, trace, deadline).await? {
             Answer::Outcome(outcome) => Ok(PayAnswer::Decided(outcome)),
             Answer::QueueFull => Ok(PayAnswer::QueueFull),
             Answer::Silence => self.read(invoice_id, user_id).await,

@@ -41,7 +41,9 @@ impl Relay {
         signature: String,
         trace: &TraceId,
     ) -> Result<Option<RelayOutcome>, EnvelopeError> {
-        match self.worker.ask(RelayJob { signature }, trace).await? {
+        let deadline = self.worker.deadline();
+        let job = RelayJob { signature };
+        match self.worker.ask(job, trace, deadline).await? {
             Answer::Outcome(outcome) => Ok(Some(outcome)),
             Answer::Silence | Answer::QueueFull => Ok(None),
         }

@@ -59,6 +59,11 @@ impl RedisLink {
         })))
     }
 
+    /// How long a command waits for its answer.
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
     fn current(&self) -> Current {
         self.0
             .current

@@ -1,7 +1,7 @@
 //! Enqueueing, bounded. Jobs that come while an earlier round trip is under way go together in the next one: no timer,
 //! at low load a round trip carries one job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{RedisError, Script};
 use tokio::sync::{mpsc, oneshot};
@@ -29,16 +29,24 @@ pub enum EnqueueError {
 
 /// Length check and append in one step, so that the bound is exact; counts the jobs for the rates. A job that was sent
 /// before is not sent again while its entry waits unread, or a worker took it only just now. Each job is a payload, the
-/// entry it was sent as, if it was, and the silence after which that one is given up; each answer is an entry, or
-/// nothing when the queue is full.
+/// entry it was sent as, if it was, and the silence after which that one is given up; the answer is the time by Redis'
+/// clock, then for each job an entry, or nothing when the queue is full.
+///
+/// A call that took longer than we wait for its answer, as when Redis was frozen, appends nothing: its jobs were given up,
+/// but would be as good as new by the time of their entries.
 const ENQUEUE: &str = r"
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[3] ~= '' and now_ms - tonumber(ARGV[3]) > tonumber(ARGV[4]) then
+  return redis.error_reply('LATE the call was given up')
+end
 local function is_good(sent, silence_ms)
   if #redis.call('XRANGE', KEYS[1], sent, sent) == 0 then return false end
   local held = redis.pcall('XPENDING', KEYS[1], 'workers', sent, sent, 1)
   return held.err or #held == 0 or held[1][3] < silence_ms
 end
 local length, added, entries = redis.call('XLEN', KEYS[1]), 0, {}
-for at = 3, #ARGV, 3 do
+for at = 5, #ARGV, 3 do
   local entry = ''
   if ARGV[at + 1] ~= '' and is_good(ARGV[at + 1], tonumber(ARGV[at + 2])) then
     entry = ARGV[at + 1]
@@ -51,8 +59,11 @@ end
 if added > 0 and redis.call('HINCRBY', KEYS[2], 'enqueued', added) == added then
   redis.call('EXPIRE', KEYS[2], ARGV[2])
 end
-return entries
+return {now_ms, entries}
 ";
+
+/// What the script says then.
+const LATE: &str = "LATE";
 
 /// A job's entry, to send the job again only when that entry is lost or in dead hands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +94,7 @@ impl Producer {
             keys: Keys::new(prefix, queue),
             length_max,
             script: Script::new(ENQUEUE),
+            clock: None,
         };
         supervised("producer", line.run(waiting));
         Self { requests }
@@ -122,6 +134,8 @@ struct Line {
     keys: Keys,
     length_max: u64,
     script: Script,
+    /// What Redis' clock showed, and when, if that is known.
+    clock: Option<(u64, Instant)>,
 }
 
 impl Line {
@@ -155,12 +169,33 @@ impl Line {
             .key(self.keys.rate(unix_seconds()))
             .arg(self.length_max)
             .arg(RATE_KEPT_SECONDS);
+        let now = self.clock.map(|(then_ms, read_at)| {
+            let since = u64::try_from(read_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            then_ms.saturating_add(since).to_string()
+        });
+        let patience = self.redis.timeout();
+        call.arg(now.unwrap_or_default())
+            .arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         for request in batch {
             let sent = request.sent.as_ref();
             call.arg(&request.payload)
                 .arg(sent.map_or("", |sent| sent.entry_id.as_str()))
                 .arg(u64::try_from(request.silence.as_millis()).unwrap_or(u64::MAX));
         }
-        call.invoke_async(&mut self.redis).await
+        let answer: Result<(u64, Vec<String>), RedisError> =
+            call.invoke_async(&mut self.redis).await;
+        match answer {
+            Ok((now_ms, entries)) => {
+                self.clock = Some((now_ms, Instant::now()));
+                Ok(entries)
+            }
+            Err(error) => {
+                // Unless it was Redis' clock that was set forward.
+                if error.code() == Some(LATE) {
+                    self.clock = None;
+                }
+                Err(error)
+            }
+        }
     }
 }

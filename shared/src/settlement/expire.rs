@@ -9,8 +9,10 @@ use crate::ids::TraceId;
 /// What one call expired.
 #[derive(Debug)]
 pub struct Expired {
-    /// How many invoices; as many as the limit means there may be more.
+    /// How many invoices.
     pub count: i32,
+    /// Whether there may be more, and the next call should come at once.
+    pub has_more: bool,
     /// Their events.
     pub publication: Option<Publication>,
 }
@@ -22,7 +24,8 @@ pub async fn expire(
     trace: &TraceId,
 ) -> Result<Expired, SettlementError> {
     let row = sqlx::query!(
-        r#"select expired as "expired!", batch_id, topics, messages from expire_invoices($1, $2)"#,
+        r#"select expired as "expired!", has_more as "has_more!", batch_id, topics, messages
+           from expire_invoices($1, $2)"#,
         limit,
         trace.as_str()
     )
@@ -31,6 +34,7 @@ pub async fn expire(
     let publication = Publication::from_row(row.batch_id, row.topics, row.messages);
     Ok(Expired {
         count: row.expired,
+        has_more: row.has_more,
         publication,
     })
 }

@@ -39,6 +39,8 @@ pub struct Results {
     pub at_half_rate: Vec<(f64, Run)>,
     /// Others.
     pub peers: Vec<(Peer, usize, Run)>,
+    /// Others that lost a job, and so take no part any more: they might do it later, among others' work.
+    pub losers: Vec<Peer>,
     /// How long a small commit took before each round.
     pub commit_times: Vec<Duration>,
     /// What the processes held in memory after the rounds.
@@ -250,9 +252,12 @@ impl<'a> Contest<'a> {
         time: Duration,
         results: &mut Results,
     ) -> Result<(), BenchError> {
+        if results.losers.contains(&peer) {
+            return Ok(());
+        }
         let dues = self.dues(Crowd::Spread, ONE_COMMIT_EACH_MAX, time).await?;
         let database = self.deployment.database();
-        let run = peers::measure(
+        let measured = peers::measure(
             peer,
             self.ground,
             database,
@@ -261,7 +266,15 @@ impl<'a> Contest<'a> {
             callers,
             time,
         )
-        .await?;
+        .await;
+        let run = match measured {
+            Err(lost @ BenchError::Lost { .. }) => {
+                say(&format!("{lost}, with {callers} callers"));
+                results.losers.push(peer);
+                return Ok(());
+            }
+            other => other?,
+        };
         say(&format!(
             "{}, {callers} callers: {:.0} paid per second",
             peer.name(),

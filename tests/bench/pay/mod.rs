@@ -36,7 +36,13 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
     let mut contest = Contest::prepare(&ground, &deployment).await?;
     let time = Duration::from_secs(pace.choose(1, 2));
     for crowd in [Crowd::Spread, Crowd::Hot] {
-        contest.find_clients(crowd, &CLIENTS, CLIENTS_TIME).await?;
+        // For a look, where it usually is.
+        let usual = match crowd {
+            Crowd::Spread => &[8][..],
+            Crowd::Hot => &[1][..],
+        };
+        let clients = pace.choose(usual, &CLIENTS[..]);
+        contest.find_clients(crowd, clients, CLIENTS_TIME).await?;
     }
     let mut results = Results::default();
     let rounds = match pace {
@@ -62,7 +68,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
         let peers = if round > PEER_ROUNDS {
             &[][..]
         } else {
-            &Peer::ALL[..]
+            pace.choose(&Peer::QUICK[..], &Peer::ALL[..])
         };
         for peer in peers {
             for callers in PEER_CALLERS {

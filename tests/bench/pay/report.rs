@@ -133,6 +133,15 @@ fn peers(results: &Results) -> String {
                 crowd: Crowd::Spread,
             };
             let runs = || results.peer_with(peer, callers);
+            if runs().next().is_none() {
+                if results.losers.contains(&peer) {
+                    lines.push(format!(
+                        "| {} | {callers} | lost a job | | | |",
+                        peer.name()
+                    ));
+                }
+                continue;
+            }
             let (paid, p50) = (rate(runs()), latency(runs(), 50));
             lines.push(format!(
                 "| {} | {callers} | {paid:.0} | {p50:.2} | {:.1} | {:.2} |",
@@ -205,10 +214,14 @@ fn targets(results: &Results) -> Vec<Target> {
 }
 
 fn against_peers(results: &Results, ours: f64, idle: f64) -> [Target; 2] {
-    let rates = Peer::ALL.map(|peer| rate(results.peer_with(peer, MANY)));
-    let idles = Peer::ALL.map(|peer| latency(results.peer_with(peer, 1), 50));
-    let best_rate = rates.into_iter().fold(0.0, f64::max);
-    let best_idle = idles.into_iter().fold(f64::INFINITY, f64::min);
+    let with = |callers| {
+        let measured = move |peer: &Peer| results.peer_with(*peer, callers).next().is_some();
+        Peer::ALL.into_iter().filter(measured)
+    };
+    let rates = with(MANY).map(|peer| rate(results.peer_with(peer, MANY)));
+    let idles = with(1).map(|peer| latency(results.peer_with(peer, 1), 50));
+    let best_rate = rates.fold(0.0, f64::max);
+    let best_idle = idles.fold(f64::INFINITY, f64::min);
     [
         target(
             "paid per second at 256 callers ÷ the best queue's",

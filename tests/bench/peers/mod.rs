@@ -40,6 +40,9 @@ impl Peer {
         Self::ApalisPostgres,
     ];
 
+    /// The fastest on either server, for a look.
+    pub const QUICK: [Self; 2] = [Self::GraphileWorker, Self::BullMq];
+
     /// The package's name.
     pub fn name(self) -> &'static str {
         match self {

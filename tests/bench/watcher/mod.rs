@@ -46,13 +46,13 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
             say(&format!("{left_out} rounds are left out: time is up"));
             break;
         }
-        bench.become_loaded(*load).await?;
+        bench.become_loaded(*load, plan.further).await?;
         let round = bench.round(*load).await?;
         say(&format!(
             "round {} of {}, {}: {round}",
             place + 1,
             plan.rounds.len(),
-            load.name()
+            plan.name(*load)
         ));
         measured.push(round);
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::measure::grouped;
 use crate::plan::Pace;
 
 /// Invoices in the database besides those that are paid.
@@ -9,21 +10,8 @@ use crate::plan::Pace;
 pub enum Load {
     /// None.
     Small,
-    /// [`FURTHER`] pending ones.
+    /// Many pending ones.
     Big,
-}
-
-/// Pending invoices of a big round besides those that are paid.
-pub const FURTHER: usize = 100_000;
-
-impl Load {
-    /// As the table calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Small => "no further invoices",
-            Self::Big => "100,000 further pending",
-        }
-    }
 }
 
 /// The measurements of a run.
@@ -35,6 +23,8 @@ pub struct Plan {
     pub steady: usize,
     /// The time from one steady payment to the next.
     pub interval: Duration,
+    /// Pending invoices of a big round besides those that are paid.
+    pub further: usize,
     /// In an order in which slow drifts of the machine and of the chain meet both loads alike.
     pub rounds: Vec<Load>,
     /// No round is begun later, unless a load has not had one.
@@ -45,22 +35,32 @@ impl Plan {
     /// What this pace leaves time for.
     pub fn of(pace: Pace) -> Self {
         use Load::{Big, Small};
-        let (burst, steady, rounds, seconds) = match pace {
+        let (burst, steady, further, rounds, seconds) = match pace {
             Pace::Alone => (
                 1_000,
                 200,
+                100_000,
                 vec![Small, Big, Big, Small, Small, Big, Big, Small],
                 380,
             ),
-            Pace::Full => (300, 80, vec![Small, Big], 60),
-            Pace::Quick => (60, 20, vec![Small, Big], 15),
+            Pace::Full => (300, 80, 100_000, vec![Small, Big], 60),
+            Pace::Quick => (60, 20, 10_000, vec![Small, Big], 15),
         };
         Self {
             burst,
             steady,
+            further,
             interval: Duration::from_millis(100),
             rounds,
             rounds_limit: Duration::from_secs(seconds),
+        }
+    }
+
+    /// What the table calls a load.
+    pub fn name(&self, load: Load) -> String {
+        match load {
+            Load::Small => "no further invoices".to_owned(),
+            Load::Big => format!("{} further pending", grouped(self.further)),
         }
     }
 

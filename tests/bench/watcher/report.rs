@@ -137,9 +137,9 @@ fn count(value: u64) -> f64 {
     usize::try_from(value).map_or(f64::INFINITY, number)
 }
 
-fn heading(load: Load, rounds: usize) -> String {
+fn heading(plan: &Plan, load: Load, rounds: usize) -> String {
     let plural = if rounds == 1 { "" } else { "s" };
-    format!("{} ({rounds} round{plural})", load.name())
+    format!("{} ({rounds} round{plural})", plan.name(load))
 }
 
 /// The whole table, with what must be known to read it.
@@ -151,8 +151,8 @@ pub fn table(plan: &Plan, measured: &[Measured]) -> String {
         String::new(),
         format!(
             "| | {} | {} | ratio |",
-            heading(Load::Small, small.len()),
-            heading(Load::Big, big.len())
+            heading(plan, Load::Small, small.len()),
+            heading(plan, Load::Big, big.len())
         ),
         "|---|---:|---:|---:|".to_owned(),
     ];

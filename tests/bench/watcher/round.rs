@@ -10,11 +10,11 @@ use super::burst::{Burst, burst};
 use super::heard::Heard;
 use super::payer::Payer;
 use super::pending::Pending;
-use super::plan::{FURTHER, Load, Plan};
+use super::plan::{Load, Plan};
 use super::steady::{Steady, steady};
 use super::vitals::Vitals;
 use crate::failure::BenchError;
-use crate::measure::{millis, number, percentile};
+use crate::measure::{grouped, millis, number, percentile};
 use crate::screen::say;
 
 /// Payments that only fill caches.
@@ -90,7 +90,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Brings the database into this state.
-    pub async fn become_loaded(&mut self, load: Load) -> Result<(), BenchError> {
+    pub async fn become_loaded(&mut self, load: Load, further: usize) -> Result<(), BenchError> {
         let pool = self.deployment.pool();
         match (load, self.pending.take()) {
             (Load::Small, Some(pending)) => {
@@ -98,9 +98,9 @@ impl<'a> Bench<'a> {
                 pending.remove(pool).await?;
             }
             (Load::Big, None) => {
-                say("adding 100,000 further invoices ...");
+                say(&format!("adding {} further invoices ...", grouped(further)));
                 let address = self.deployment.chain().deposit_address().to_string();
-                self.pending = Some(Pending::insert(pool, &address, FURTHER).await?);
+                self.pending = Some(Pending::insert(pool, &address, further).await?);
             }
             (_, unchanged) => self.pending = unchanged,
         }

@@ -248,7 +248,7 @@ fn settings(
     })
 }
 
-/// Waits for the round of sweeps that a worker begins with: it must not come in the middle of a test that is to see none.
+/// Waits for the round of expiry that a worker begins with: it must not come in the middle of a test that is to see none.
 async fn until_swept(pool: &PgPool) -> Result<(), DeploymentError> {
     let swept = "select at > '-infinity' from sweep_cursors where name = 'expiry'";
     let until = async {

@@ -19,6 +19,8 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 pub struct Pay {
     group_commit: GroupCommit,
     patience: Duration,
+    /// After so long a job goes back to the queue, before it counts as one that never ends.
+    attempt_max: Duration,
 }
 
 impl Pay {
@@ -28,6 +30,7 @@ impl Pay {
         Self {
             group_commit,
             patience: Self::timeout(config) / 2,
+            attempt_max: Self::timeout(config) / 10 * 9,
         }
     }
 }
@@ -45,11 +48,10 @@ impl Handler for Pay {
         let started = Instant::now();
         let mut backoff = BACKOFF_MIN;
         loop {
-            match self
-                .group_commit
-                .settle(job.clone(), trace.clone(), until)
-                .await
-            {
+            let settling = self.group_commit.settle(job.clone(), trace.clone(), until);
+            let left = self.attempt_max.saturating_sub(started.elapsed());
+            let settled = tokio::time::timeout(left, settling).await;
+            match settled.unwrap_or(Err(CommitError::Transient)) {
                 Ok(outcome) => return Outcome::Done(outcome),
                 // Settling twice is answered like settling once.
                 Err(CommitError::Transient) if started.elapsed() < self.patience => {

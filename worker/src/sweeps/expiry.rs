@@ -16,7 +16,7 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
             context.publisher.publish(publication);
             tracing::info!(count = expired.count, trace_id = %trace, "invoices expired");
         }
-        if expired.count < BATCH || context.shutdown.is_stopping() {
+        if !expired.has_more || context.shutdown.is_stopping() {
             return Ok(());
         }
     }

@@ -5,8 +5,8 @@ use sqlx::postgres::types::PgInterval;
 
 use super::{SweepContext, SweepError};
 
-/// Batches published in one go at most.
-const BATCH: i32 = 500;
+/// Batches published in one go at most: some thousand events. More of them may take Redis longer than it is given.
+const BATCH: i32 = 16;
 
 pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> {
     let age_ms = context.config.sweep.sweep_outbox_age_ms;

@@ -8,6 +8,19 @@ use super::{SweepContext, SweepError};
 const BATCH: i32 = 1000;
 
 pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> {
+    // First, since it cannot fail for the number of events.
+    loop {
+        let gone = sqlx::query!(
+            "delete from sessions where token_hash in
+             (select token_hash from sessions where expires_at < now() limit $1)",
+            i64::from(BATCH)
+        )
+        .execute(&context.pool)
+        .await?;
+        if gone.rows_affected() < BATCH.unsigned_abs().into() || context.shutdown.is_stopping() {
+            break;
+        }
+    }
     let days = i64::from(context.config.sweep.retention_events_days);
     let before = OffsetDateTime::now_utc() - Duration::days(days);
     loop {
@@ -18,12 +31,5 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
             break;
         }
     }
-    sqlx::query!(
-        "delete from sessions where token_hash in
-         (select token_hash from sessions where expires_at < now() limit $1)",
-        i64::from(BATCH)
-    )
-    .execute(&context.pool)
-    .await?;
     Ok(())
 }
