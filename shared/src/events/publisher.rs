@@ -67,7 +67,7 @@ async fn run(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut batch, BATCH).await > 0 {
-        // Whoever waits for an answer comes first: their replies take the same connection.
+        // A moment for the replies that somebody waits for: they take the same connection, and one write for both is less.
         tokio::task::yield_now().await;
         let sending = send(&mut redis, &prefix, &batch);
         match tokio::time::timeout(PATIENCE, sending).await {

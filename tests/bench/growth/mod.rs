@@ -91,9 +91,11 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
     let mut entrants = vec![
         Entrant::start(&ground, past(FEW), FEW, 1).await?,
         Entrant::start(&ground, past(many), many, 1).await?,
-        Entrant::start(&ground, "2 workers".into(), FEW, 2).await?,
-        Entrant::start(&ground, "4 workers".into(), FEW, 4).await?,
     ];
+    for workers in pace.choose(&[2][..], &[2, 4][..]) {
+        let name = format!("{workers} workers");
+        entrants.push(Entrant::start(&ground, name, FEW, *workers).await?);
+    }
     let time = Duration::from_secs(pace.choose(1, 2));
     // The first round is warm-up, unless there is no time for it.
     for round in pace.choose(1, 0)..=pace.choose(1, 3) {
