@@ -92,7 +92,7 @@ pub async fn run(pace: Pace) -> Result<String, BenchError> {
         Entrant::start(&ground, past(FEW), FEW, 1).await?,
         Entrant::start(&ground, past(many), many, 1).await?,
     ];
-    for workers in pace.choose(&[2][..], &[2, 4][..]) {
+    for workers in pace.choose(&[][..], &[2, 4][..]) {
         let name = format!("{workers} workers");
         entrants.push(Entrant::start(&ground, name, FEW, *workers).await?);
     }

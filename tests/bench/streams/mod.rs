@@ -19,7 +19,7 @@ use crate::screen::say;
 
 /// Open at the same time; for a look, fewer.
 const STREAMS: usize = 10_000;
-const STREAMS_QUICK: usize = 4_000;
+const STREAMS_QUICK: usize = 2_000;
 /// Besides streams, either process has connections to the other and to the servers.
 const DESCRIPTORS: u64 = 12_000;
 const COMMIT_TIMES: &str = "track_commit_timestamp=on";
