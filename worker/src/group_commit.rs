@@ -7,6 +7,8 @@
 mod fair_queue;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use shared::config::Config;
@@ -44,6 +46,8 @@ struct Request {
     job: PayJob,
     trace: TraceId,
     until: Option<Instant>,
+    /// Whether the database has been asked.
+    asked: Arc<AtomicBool>,
     answer: oneshot::Sender<Result<PayOutcome, CommitError>>,
 }
 
@@ -93,33 +97,40 @@ impl GroupCommit {
         )
     }
 
-    /// Settles one request together with whatever else is waiting, unless `until` passes first.
+    /// Settles one request together with whatever else is waiting, unless `until` passes before its turn comes; when
+    /// `give_up` does, it is as if the database were away. Once the database has been asked its answer is waited for.
     pub async fn settle(
         &self,
         job: PayJob,
         trace: TraceId,
         until: Option<Instant>,
+        give_up: Instant,
     ) -> Result<PayOutcome, CommitError> {
         let hash = usize::try_from(self.hasher.hash_one(job.user_id) % 1024).unwrap_or(0);
         let shard = self
             .shards
             .get(hash % self.shards.len())
             .ok_or(CommitError::Stopped)?;
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
+        let asked = Arc::new(AtomicBool::new(false));
         shard
             .send(Request {
                 job,
                 trace,
                 until,
+                asked: Arc::clone(&asked),
                 answer,
             })
             .await
             .map_err(|_| CommitError::Stopped)?;
-        let answered = match until {
-            Some(until) => tokio::time::timeout_at(until.into(), answered)
-                .await
-                .map_err(|_| CommitError::Late)?,
-            None => answered.await,
+        let limit = until.map_or(give_up, |until| until.min(give_up));
+        let answered = match tokio::time::timeout_at(limit.into(), &mut answered).await {
+            Ok(answered) => answered,
+            Err(_) if asked.load(Ordering::Relaxed) => answered.await,
+            Err(_) if until.is_some_and(|until| until <= Instant::now()) => {
+                return Err(CommitError::Late);
+            }
+            Err(_) => return Err(CommitError::Transient),
         };
         answered.map_err(|_| CommitError::Stopped)?
     }
@@ -208,7 +219,14 @@ impl Shard {
             .iter()
             .map(|request| (request.job.clone(), request.trace.clone()))
             .collect();
-        let settled = self.settle(connection, &requests).await?;
+        mark_asked(batch, true);
+        let settled = match self.settle(connection, &requests).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                mark_asked(batch, false);
+                return Err(error);
+            }
+        };
         for (request, outcome) in batch.drain(..).zip(settled.outcomes) {
             let _ = request.answer.send(Ok(outcome));
         }
@@ -234,6 +252,12 @@ impl Shard {
         self.connection = Some(connection);
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());
         Ok(settled)
+    }
+}
+
+fn mark_asked(batch: &[Request], is_asked: bool) {
+    for request in batch {
+        request.asked.store(is_asked, Ordering::Relaxed);
     }
 }
 

@@ -42,6 +42,7 @@ pub async fn serve(
         .header_read_timeout(Duration::from_millis(config.api.api_header_timeout_ms))
         .max_buf_size(config.api.api_header_bytes_max);
     let (abandon, abandoned) = watch::channel(false);
+    let write_timeout = Duration::from_millis(config.stream.stream_write_timeout_ms);
     let serve = |(stream, slot)| {
         let connection = connection(builder.clone(), stream, router.clone(), leaving.clone());
         // Boxed, so that a stream, which may stay open for days, does not keep the room for it.
@@ -49,7 +50,7 @@ pub async fn serve(
         let mut abandoned = abandoned.clone();
         let served = async move {
             if let Some((socket, body)) = connection.await {
-                socket.send(body).await;
+                socket.send(body, write_timeout).await;
             }
         };
         tokio::spawn(async move {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::http::header::CONNECTION;
@@ -20,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::time::timeout;
 
 const CHUNK_END: &[u8] = b"\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -95,12 +97,13 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Sends the rest of an answer: each portion in one write, until the body ends or the client leaves.
-    pub async fn send(self, body: Body) {
+    /// Sends the rest of an answer: each portion in one write, until the body ends, the client leaves, or a portion takes
+    /// it too long.
+    pub async fn send(self, body: Body, write_timeout: Duration) {
         let mut stream = self.io.into_inner();
         let (reader, writer) = stream.split();
         let ended = tokio::select! {
-            ended = write(writer, body) => ended,
+            ended = write(writer, body, write_timeout) => ended,
             ended = until_closed(reader) => ended,
         };
         if let Err(error) = ended {
@@ -116,7 +119,11 @@ impl Socket {
     }
 }
 
-async fn write(mut socket: WriteHalf<'_>, mut body: Body) -> io::Result<()> {
+async fn write(
+    mut socket: WriteHalf<'_>,
+    mut body: Body,
+    write_timeout: Duration,
+) -> io::Result<()> {
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(io::Error::other)?.into_data();
         // A chunk without data would be the last one.
@@ -125,10 +132,11 @@ async fn write(mut socket: WriteHalf<'_>, mut body: Body) -> io::Result<()> {
         {
             let size = format!("{:x}\r\n", data.len());
             let mut chunk = size.as_bytes().chain(data).chain(CHUNK_END);
-            socket.write_all_buf(&mut chunk).await?;
+            // While it waits it cannot see that the body was cut.
+            timeout(write_timeout, socket.write_all_buf(&mut chunk)).await??;
         }
     }
-    socket.write_all(LAST_CHUNK).await?;
+    timeout(write_timeout, socket.write_all(LAST_CHUNK)).await??;
     socket.shutdown().await
 }
 

@@ -129,6 +129,7 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
         ("streams_per_user_max", wide(stream.streams_per_user_max)),
         ("stream_keepalive_ms", stream.stream_keepalive_ms),
         ("stream_lag_max", wide(stream.stream_lag_max)),
+        ("stream_write_timeout_ms", stream.stream_write_timeout_ms),
         ("pay_concurrency", wide(worker.pay_concurrency)),
         ("pay_shards", wide(worker.pay_shards)),
         ("pay_batch_max", wide(worker.pay_batch_max)),

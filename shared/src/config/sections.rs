@@ -127,6 +127,7 @@ pub struct StreamConfig {
     pub streams_per_user_max: usize,
     pub stream_keepalive_ms: u64,
     pub stream_lag_max: usize,
+    pub stream_write_timeout_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -19,8 +19,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 pub struct Pay {
     group_commit: GroupCommit,
     patience: Duration,
-    /// After so long a job goes back to the queue, before it counts as one that never ends.
-    attempt_max: Duration,
+    /// After so long a job that still waits for its turn goes back to the queue: else it would count as one that never
+    /// ends.
+    wait_max: Duration,
 }
 
 impl Pay {
@@ -30,7 +31,7 @@ impl Pay {
         Self {
             group_commit,
             patience: Self::timeout(config) / 2,
-            attempt_max: Self::timeout(config) / 10 * 9,
+            wait_max: Self::timeout(config) / 10 * 9,
         }
     }
 }
@@ -48,10 +49,12 @@ impl Handler for Pay {
         let started = Instant::now();
         let mut backoff = BACKOFF_MIN;
         loop {
-            let settling = self.group_commit.settle(job.clone(), trace.clone(), until);
-            let left = self.attempt_max.saturating_sub(started.elapsed());
-            let settled = tokio::time::timeout(left, settling).await;
-            match settled.unwrap_or(Err(CommitError::Transient)) {
+            let give_up = started + self.wait_max;
+            match self
+                .group_commit
+                .settle(job.clone(), trace.clone(), until, give_up)
+                .await
+            {
                 Ok(outcome) => return Outcome::Done(outcome),
                 // Settling twice is answered like settling once.
                 Err(CommitError::Transient) if started.elapsed() < self.patience => {
