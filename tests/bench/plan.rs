@@ -51,11 +51,11 @@ impl Part {
     /// About how long it takes.
     pub fn time(self, pace: Pace) -> Duration {
         let (quick, otherwise) = match self {
-            Self::Pay => (45, 220),
-            Self::Fairness => (10, 45),
-            Self::Growth => (15, 60),
-            Self::Streams => (18, 55),
-            Self::Watcher => (22, 80),
+            Self::Pay => (45, 255),
+            Self::Fairness => (10, 55),
+            Self::Growth => (15, 80),
+            Self::Streams => (18, 50),
+            Self::Watcher => (22, 50),
         };
         Duration::from_secs(pace.choose(quick, otherwise))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stack::Deployment;
+use stack::deployment::Builder;
 use tokio::time::Instant;
 
 use crate::support::client::{Connections, pay_once};
@@ -15,14 +16,23 @@ use crate::support::truth::{check, check_all_paid};
 use crate::support::wait::turn_to_kill_servers;
 use crate::support::world::{Debtor, quick};
 
-async fn with_own_postgres() -> Deployment {
-    quick()
+async fn with_own_postgres(builder: Builder) -> Deployment {
+    builder
         .apis(2)
         .workers(2)
         .private_postgres()
         .start()
         .await
         .unwrap()
+}
+
+/// Payments in full swing.
+async fn under_way(deployment: &Deployment) -> (Vec<Debtor>, Storm) {
+    let debtors = Debtor::create_many(deployment, 10, 20).await;
+    slow_settlement(deployment.pool(), Duration::from_millis(4)).await;
+    let storm = Storm::start(deployment, &debtors, 48, Connections::Hold);
+    storm.until(20).await;
+    (debtors, storm)
 }
 
 async fn check_everything(deployment: &Deployment, debtors: &[Debtor], storm: Storm) {
@@ -36,7 +46,7 @@ async fn check_everything(deployment: &Deployment, debtors: &[Debtor], storm: St
 #[tokio::test]
 async fn what_was_acknowledged_survives_the_death_of_postgres() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = with_own_postgres().await;
+    let deployment = with_own_postgres(quick()).await;
     let debtors = Debtor::create_many(&deployment, 15, 20).await;
     slow_settlement(deployment.pool(), Duration::from_millis(6)).await;
     let postgres = deployment.private_postgres().unwrap();
@@ -64,7 +74,7 @@ async fn what_was_acknowledged_survives_the_death_of_postgres() {
 #[tokio::test]
 async fn a_clean_restart_of_postgres_under_load_loses_nothing() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = with_own_postgres().await;
+    let deployment = with_own_postgres(quick()).await;
     let debtors = Debtor::create_many(&deployment, 15, 20).await;
     slow_settlement(deployment.pool(), Duration::from_millis(4)).await;
     let postgres = deployment.private_postgres().unwrap();
@@ -82,18 +92,9 @@ async fn a_clean_restart_of_postgres_under_load_loses_nothing() {
 #[tokio::test]
 async fn a_frozen_postgres_delays_and_loses_nothing() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = quick()
-        .apis(2)
-        .workers(2)
-        .private_postgres()
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2000")
-        .start()
-        .await
-        .unwrap();
-    let debtors = Debtor::create_many(&deployment, 10, 20).await;
-    slow_settlement(deployment.pool(), Duration::from_millis(4)).await;
-    let storm = Storm::start(&deployment, &debtors, 48, Connections::Hold);
-    storm.until(20).await;
+    let builder = quick().env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2000");
+    let deployment = with_own_postgres(builder).await;
+    let (debtors, storm) = under_way(&deployment).await;
     let postgres = deployment.private_postgres().unwrap();
     postgres.pause().await.unwrap();
     let asked = Instant::now();
@@ -109,18 +110,9 @@ async fn a_frozen_postgres_delays_and_loses_nothing() {
 #[tokio::test]
 async fn an_outage_of_postgres_longer_than_a_job_may_take_parks_nothing() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = quick()
-        .apis(2)
-        .workers(2)
-        .private_postgres()
-        .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "2000")
-        .start()
-        .await
-        .unwrap();
-    let debtors = Debtor::create_many(&deployment, 10, 20).await;
-    slow_settlement(deployment.pool(), Duration::from_millis(4)).await;
-    let storm = Storm::start(&deployment, &debtors, 48, Connections::Hold);
-    storm.until(20).await;
+    let builder = quick().env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "2000");
+    let deployment = with_own_postgres(builder).await;
+    let (debtors, storm) = under_way(&deployment).await;
     let postgres = deployment.private_postgres().unwrap();
     postgres.stop().await.unwrap();
     // A little longer than that: jobs that are given up are parked as soon as Postgres is back.

@@ -44,8 +44,8 @@ async fn until_one_is_open(deployment: &Deployment) {
 }
 
 /// One client opens a stream and never reads; another one reads. 60,000 events are more than the kernel's socket
-/// buffers and the lag allowance hold, so the first is cut,
-/// though its client leaves the connection open, and the second sees every one.
+/// buffers and the lag allowance hold, so the first is cut, though its client
+/// leaves the connection open, and the second sees every one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_does_not_read_is_cut_and_harms_nobody() {
     const EVENTS: i64 = 60_000;

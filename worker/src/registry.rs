@@ -241,17 +241,9 @@ async fn end<H: Handler>(
     (id, channel): (u64, String),
 ) -> &'static str {
     let encode = |outcome: &H::Reply| serde_json::to_string(&Reply { id, outcome });
-    let (label, ending) = match outcome {
-        Outcome::Done(outcome) => match encode(&outcome) {
-            Ok(message) => {
-                let ending = Ending::Replied { channel, message };
-                let entry_id = delivery.entry_id;
-                context.finisher.finish(Finish { entry_id, ending }).await;
-                // The reply goes out meanwhile.
-                tokio::task::yield_now().await;
-                H::log(job, &outcome);
-                return "done";
-            }
+    let (label, ending, replied) = match outcome {
+        Outcome::Done(reply) => match encode(&reply) {
+            Ok(message) => ("done", Ending::Replied { channel, message }, Some(reply)),
             Err(error) => {
                 let reason = format!("the reply cannot be encoded: {error}");
                 park_and_finish(context, &delivery, &reason, None).await;
@@ -264,9 +256,10 @@ async fn end<H: Handler>(
             (
                 "again",
                 Ending::Requeued(with_ttl(&delivery.payload, ttl_ms)),
+                None,
             )
         }
-        Outcome::Stale => ("stale", Ending::Stale),
+        Outcome::Stale => ("stale", Ending::Stale, None),
         Outcome::Park { reason, reply } => {
             let reply = encode(&reply).ok().map(|message| (channel, message));
             park_and_finish(context, &delivery, &reason, reply).await;
@@ -278,6 +271,11 @@ async fn end<H: Handler>(
         ending,
     };
     context.finisher.finish(finish).await;
+    if let Some(reply) = replied {
+        // It goes out meanwhile.
+        tokio::task::yield_now().await;
+        H::log(job, &reply);
+    }
     label
 }
 

@@ -48,7 +48,7 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
     let mut response = answer.instrument(span.clone()).await;
 
     let (status, elapsed) = (response.status(), started.elapsed());
-    // In a task of its own, which begins when the answer is out.
+    // In a task of its own: the answer need not wait for it.
     tokio::spawn(async move { account_for(&method, route, status, elapsed) }.instrument(span));
     if app.shutdown.is_stopping() {
         response

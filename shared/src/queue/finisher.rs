@@ -83,11 +83,11 @@ async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResu
     for (channel, messages) in replies(batch) {
         pipeline.publish(channel, messages).ignore();
     }
-    let mut is_requeued = false;
     for finish in batch {
         if let Ending::Requeued(payload) = &finish.ending {
-            is_requeued = true;
+            // A Redis without memory refuses the new entry, and must then keep the old one.
             pipeline
+                .atomic()
                 .cmd("XADD")
                 .arg(&keys.stream)
                 .arg("*")
@@ -95,10 +95,6 @@ async fn tell(redis: &mut RedisLink, keys: &Keys, batch: &[Finish]) -> RedisResu
                 .arg(payload)
                 .ignore();
         }
-    }
-    if is_requeued {
-        // A Redis without memory refuses the new entry, and must then keep the old one.
-        pipeline.atomic();
     }
     let entries: Vec<&str> = batch
         .iter()

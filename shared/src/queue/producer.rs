@@ -169,18 +169,18 @@ impl Line {
             .key(self.keys.rate(unix_seconds()))
             .arg(self.length_max)
             .arg(RATE_KEPT_SECONDS);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let now = self.clock.map(|(then_ms, read_at)| {
-            let since = u64::try_from(read_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-            then_ms.saturating_add(since).to_string()
+            let now_ms = then_ms.saturating_add(millis(read_at.elapsed()));
+            now_ms.to_string()
         });
-        let patience = self.redis.timeout();
         call.arg(now.unwrap_or_default())
-            .arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+            .arg(millis(self.redis.timeout()));
         for request in batch {
             let sent = request.sent.as_ref();
             call.arg(&request.payload)
                 .arg(sent.map_or("", |sent| sent.entry_id.as_str()))
-                .arg(u64::try_from(request.silence.as_millis()).unwrap_or(u64::MAX));
+                .arg(millis(request.silence));
         }
         let answer: Result<(u64, Vec<String>), RedisError> =
             call.invoke_async(&mut self.redis).await;

@@ -47,9 +47,9 @@ impl Handler for Pay {
         until: Option<Instant>,
     ) -> Outcome<PayOutcome> {
         let started = Instant::now();
+        let give_up = started + self.wait_max;
         let mut backoff = BACKOFF_MIN;
         loop {
-            let give_up = started + self.wait_max;
             match self
                 .group_commit
                 .settle(job.clone(), trace.clone(), until, give_up)
