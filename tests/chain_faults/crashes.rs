@@ -79,7 +79,7 @@ async fn case_50_a_watcher_killed_between_commit_and_publishing_loses_no_event()
     until_received(&bill, bill.micro).await;
     until_published(&deployment).await;
     let redis = deployment.private_redis().unwrap();
-    redis.pause().unwrap();
+    redis.pause().await.unwrap();
     net.chain.finalize(&signature).unwrap();
     until("it is paid in the books", async || {
         (moved(&deployment).await == (1, bill.micro)).then_some(())

@@ -74,7 +74,7 @@ async fn a_frozen_watchers_keys_move_and_nothing_is_doubled_when_it_wakes() {
     .await;
     let bills = Bill::several(&deployment, 6).await;
 
-    deployment.watcher(0).pause().unwrap();
+    deployment.watcher(0).pause().await.unwrap();
     net.chain
         .land_all(bills[..3].iter().map(|bill| net.payment(bill)));
 

@@ -175,7 +175,7 @@ async fn without_redis_a_call_ends_in_time_as_pending() {
     }
     redis.start_again().await.unwrap();
 
-    redis.pause().unwrap();
+    redis.pause().await.unwrap();
     let asked = Instant::now();
     let answer = debtors[1].console.pay(debtors[1].invoice()).await.unwrap();
     assert_eq!(judge(debtors[1].invoice(), &answer), pending);

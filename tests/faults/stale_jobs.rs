@@ -87,7 +87,7 @@ async fn a_frozen_worker_does_not_pay_after_the_call_was_refused() {
     // On its way inside the worker from its queue's end to its batch, which cannot be seen from here.
     sleep(Duration::from_millis(200)).await;
     until_settling(deployment.pool()).await;
-    deployment.worker(0).pause().unwrap();
+    deployment.worker(0).pause().await.unwrap();
     eventually("the first payment commits", LIMIT, async || {
         let standing = standing(deployment.pool(), &debtor.invoices[0]).await;
         (standing.0 == "paid").then_some(())
@@ -183,7 +183,7 @@ async fn a_redis_that_wakes_up_after_the_call_was_refused_pays_nothing() {
             .is_paid()
     );
     let redis = deployment.private_redis().unwrap();
-    redis.pause().unwrap();
+    redis.pause().await.unwrap();
     let refused = debtor.console.pay(&debtor.invoices[1]).await.unwrap();
     assert_eq!(refused.status, 503, "{refused:?}");
     // As long as it waits for Redis, the api may still mean what it sent.

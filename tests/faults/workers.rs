@@ -69,7 +69,7 @@ async fn a_worker_frozen_past_the_visibility_timeout_wakes_up_to_finished_work()
     let storm = Storm::start(&deployment, &debtors, 100, Connections::Hold);
     storm.until(5).await;
     until_settling(deployment.pool()).await;
-    deployment.worker(0).pause().unwrap();
+    deployment.worker(0).pause().await.unwrap();
     storm.assert_under_way();
     assert!(
         !pending(&deployment).await.ids.is_empty(),

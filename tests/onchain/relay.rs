@@ -18,7 +18,7 @@ async fn a_submission_survives_the_worker_that_had_it() {
     let asked = invoice(&console, &purchase("sol-spl-usdc", "crypto-inapp")).await;
     let signed = signed(&console, &asked.id, &wallet).await;
     // Nobody works while it is handed over.
-    deployment.worker(0).pause().unwrap();
+    deployment.worker(0).pause().await.unwrap();
     let body = json!({"signed_b64": signed.base64()});
     let (answer, ()) = tokio::join!(submit(&console, &asked.id, body.clone()), async {
         until("the submission is stored", async || {

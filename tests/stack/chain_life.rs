@@ -50,7 +50,7 @@ async fn a_local_chain_makes_money_final_within_seconds_and_ends() {
     let balance = chain.rpc().balance(&wallet.address()).await;
     assert_eq!(balance.expect("known"), RICH.lamports + LAMPORTS_PER_SOL);
 
-    server.pause().expect("it runs");
+    server.pause().await.expect("it runs");
     let silence = tokio::time::timeout(
         Duration::from_millis(300),
         chain.rpc().slot(Commitment::Processed),

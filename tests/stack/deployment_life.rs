@@ -45,7 +45,7 @@ async fn a_killed_worker_is_no_fault_but_one_that_died_is() {
         .expect("it starts");
     deployment.kill_worker(0).await;
     assert_eq!(deployment.start_worker().await.expect("one more"), 2);
-    deployment.worker(1).pause().expect("it runs");
+    deployment.worker(1).pause().await.expect("it runs");
     deployment.worker(1).resume().expect("it runs");
     deployment
         .worker(2)

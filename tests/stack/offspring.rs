@@ -4,6 +4,7 @@
 //! further into a process of another user.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +18,12 @@ struct Stat {
 }
 
 fn stat(pid: Pid) -> Option<Stat> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    read_stat(Path::new(&format!("/proc/{pid}")))
+}
+
+/// The state of a process, or of one thread, of which this is the folder in `/proc`.
+fn read_stat(folder: &Path) -> Option<Stat> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
     // The program's name stands in parentheses and may hold any character, so the fields count from
     // the last one.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -67,9 +73,15 @@ pub async fn all_gone(pids: &[Pid], limit: Duration) -> bool {
     until(limit, || !pids.iter().any(|pid| is_alive(*pid))).await
 }
 
-/// Waits until a stop signal has taken effect; false when time runs out.
+/// Waits until a stop signal has taken effect on every thread; false when time runs out. A signal
+/// has only been sent when `kill` returns: on a busy machine the threads go on for a while.
 pub async fn has_stopped(pid: Pid, limit: Duration) -> bool {
-    until(limit, || stat(pid).is_none_or(|of| of.state == 'T')).await
+    until(limit, || {
+        let threads = fs::read_dir(format!("/proc/{pid}/task"));
+        let mut threads = threads.into_iter().flatten().flatten();
+        threads.all(|thread| read_stat(&thread.path()).is_none_or(|of| of.state == 'T'))
+    })
+    .await
 }
 
 async fn until(limit: Duration, reached: impl Fn() -> bool) -> bool {

@@ -78,6 +78,9 @@ pub enum PostgresError {
     /// A server of an earlier start does not end.
     #[error("process {0} still serves this data and does not end; end it: kill -9 {0}")]
     OldServer(Pid),
+    /// A process of the server went on after a signal that freezes it.
+    #[error("process {0} of the server still ran long after it was to be frozen")]
+    StillRunning(Pid),
     /// No port was free.
     #[error("no free loopback port was found for PostgreSQL: {0}")]
     NoPort(io::Error),
@@ -268,8 +271,7 @@ impl Postgres {
     pub async fn kill(&self) -> Result<(), PostgresError> {
         let process = self.take()?;
         // Stopped, it starts no more children while we count them.
-        process.signal(Signal::SIGSTOP)?;
-        has_stopped(process.pid(), KILL_LIMIT).await;
+        process.pause().await?;
         let children = children_of(process.pid());
         process.kill().await;
         signal_all(&children, Signal::SIGKILL);
@@ -300,9 +302,14 @@ impl Postgres {
     /// Freezes the server and all its children: connections stay open and get no answer.
     pub async fn pause(&self) -> Result<(), PostgresError> {
         let process = self.running()?;
-        process.signal(Signal::SIGSTOP)?;
-        has_stopped(process.pid(), KILL_LIMIT).await;
-        signal_all(&children_of(process.pid()), Signal::SIGSTOP);
+        process.pause().await?;
+        let children = children_of(process.pid());
+        signal_all(&children, Signal::SIGSTOP);
+        for child in children {
+            if !has_stopped(child, KILL_LIMIT).await {
+                return Err(PostgresError::StillRunning(child));
+            }
+        }
         Ok(())
     }
 
@@ -310,7 +317,7 @@ impl Postgres {
     pub fn resume(&self) -> Result<(), PostgresError> {
         let process = self.running()?;
         signal_all(&children_of(process.pid()), Signal::SIGCONT);
-        Ok(process.signal(Signal::SIGCONT)?)
+        Ok(process.resume()?)
     }
 }
 

@@ -12,10 +12,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lines::Lines;
+use crate::offspring::has_stopped;
 use crate::spawner;
 
 const EXIT_POLL: Duration = Duration::from_millis(10);
 const READY_POLL: Duration = Duration::from_millis(20);
+const PAUSE_LIMIT: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How many lines of a process's output an error message quotes.
 pub(crate) const QUOTED_LINES: usize = 20;
@@ -76,6 +78,14 @@ pub enum ProcessError {
         limit: Duration,
         /// Its last lines.
         tail: String,
+    },
+    /// The process went on after a signal that freezes it.
+    #[error("{name} still ran {} s after it was to be frozen", limit.as_secs_f32())]
+    Running {
+        /// What the process is called here.
+        name: String,
+        /// How long it was given.
+        limit: Duration,
     },
     /// The process did not end in time and was killed.
     #[error(
@@ -186,6 +196,23 @@ impl Process {
         })
     }
 
+    /// Freezes the process; no thread of it runs any more when this returns.
+    pub async fn pause(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::SIGSTOP)?;
+        if has_stopped(self.pid, PAUSE_LIMIT).await {
+            return Ok(());
+        }
+        Err(ProcessError::Running {
+            name: self.name.clone(),
+            limit: PAUSE_LIMIT,
+        })
+    }
+
+    /// Lets a frozen process go on.
+    pub fn resume(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::SIGCONT)
+    }
+
     /// Waits for the process to end, for a bounded time.
     pub async fn wait(&self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
@@ -240,7 +267,7 @@ impl Process {
     pub async fn stop(&self, signal: Signal, limit: Duration) -> Result<ExitStatus, ProcessError> {
         self.signal(signal)?;
         // A stopped process would only see the signal once it continues.
-        let _ = self.signal(Signal::SIGCONT);
+        let _ = self.resume();
         if let Some(status) = self.wait(limit).await {
             return Ok(status);
         }
@@ -301,6 +328,8 @@ fn create_log(name: &str, file: &Path) -> Result<File, ProcessError> {
 mod tests {
     use super::*;
 
+    const BUSY: &str = "QUITTANCE_TEST_KEEP_BUSY";
+
     fn shell(script: &str) -> Process {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
@@ -323,7 +352,7 @@ mod tests {
         while process.lines().all().is_empty() {
             tokio::time::sleep(EXIT_POLL).await;
         }
-        process.signal(Signal::SIGSTOP).expect("it runs");
+        process.pause().await.expect("it runs");
         let status = process
             .stop(Signal::SIGTERM, Duration::from_secs(5))
             .await
@@ -333,6 +362,71 @@ mod tests {
             process.signal(Signal::SIGTERM),
             Err(ProcessError::Ended { .. })
         ));
+    }
+
+    /// Not a test of its own: `a_paused_process_does_nothing_more` runs it in a process that it
+    /// then freezes.
+    #[test]
+    #[ignore = "keeps busy for another test"]
+    fn keep_busy() {
+        if std::env::var_os(BUSY).is_none() {
+            return;
+        }
+        for _ in 0..8 {
+            std::thread::spawn(|| {
+                loop {
+                    std::hint::spin_loop()
+                }
+            });
+        }
+        println!("all threads run");
+        std::thread::sleep(Duration::from_mins(5));
+    }
+
+    /// For how long the threads of a process were on a processor.
+    fn ran_ns(pid: Pid) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it exists");
+        threads
+            .map(|thread| {
+                let file = thread.expect("a thread").path().join("schedstat");
+                let text = std::fs::read_to_string(file).expect("a thread's file");
+                let ran_ns = text.split_whitespace().next().expect("the first field");
+                ran_ns.parse::<u64>().expect("a number")
+            })
+            .sum()
+    }
+
+    #[tokio::test]
+    async fn a_paused_process_does_nothing_more() {
+        let mut command = Command::new(std::env::current_exe().expect("ourselves"));
+        command
+            .args([
+                "process::tests::keep_busy",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(BUSY, "1");
+        let process = Process::start("busy", command, None).expect("it starts");
+        while !process
+            .lines()
+            .all()
+            .iter()
+            .any(|line| line.ends_with("all threads run"))
+        {
+            tokio::time::sleep(EXIT_POLL).await;
+        }
+        for _ in 0..10 {
+            process.pause().await.expect("it runs");
+            let before_ns = ran_ns(process.pid());
+            tokio::time::sleep(EXIT_POLL * 5).await;
+            assert_eq!(ran_ns(process.pid()), before_ns);
+            process.resume().expect("it runs");
+            // The next pause is to meet threads that run.
+            while ran_ns(process.pid()) == before_ns {
+                tokio::time::sleep(EXIT_POLL).await;
+            }
+        }
     }
 
     #[tokio::test]

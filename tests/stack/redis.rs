@@ -221,13 +221,13 @@ impl Redis {
     }
 
     /// Freezes the server: connections stay open and get no answer.
-    pub fn pause(&self) -> Result<(), RedisError> {
-        Ok(self.running()?.signal(Signal::SIGSTOP)?)
+    pub async fn pause(&self) -> Result<(), RedisError> {
+        Ok(self.running()?.pause().await?)
     }
 
     /// Lets a frozen server go on.
     pub fn resume(&self) -> Result<(), RedisError> {
-        Ok(self.running()?.signal(Signal::SIGCONT)?)
+        Ok(self.running()?.resume()?)
     }
 }
 

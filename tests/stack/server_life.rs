@@ -153,7 +153,7 @@ async fn redis_comes_back_empty_on_its_port() {
     redis.start_again().await.expect("it starts again");
     let value: Option<i64> = open().await.get("key").await.expect("get");
     assert_eq!(value, None);
-    redis.pause().expect("frozen");
+    redis.pause().await.expect("frozen");
     redis.resume().expect("thawed");
     redis.stop().await.expect("it stops");
 }

@@ -171,13 +171,13 @@ impl Service {
     }
 
     /// Freezes it (SIGSTOP).
-    pub fn pause(&self) -> Result<(), ServiceError> {
-        Ok(self.process.signal(Signal::SIGSTOP)?)
+    pub async fn pause(&self) -> Result<(), ServiceError> {
+        Ok(self.process.pause().await?)
     }
 
     /// Lets it go on (SIGCONT).
     pub fn resume(&self) -> Result<(), ServiceError> {
-        Ok(self.process.signal(Signal::SIGCONT)?)
+        Ok(self.process.resume()?)
     }
 }
 

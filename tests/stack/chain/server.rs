@@ -169,13 +169,13 @@ impl ChainServer {
     }
 
     /// Freezes the chain: connections stay open and get no answer, and no slot passes.
-    pub fn pause(&self) -> Result<(), ServerError> {
-        Ok(self.running()?.signal(Signal::SIGSTOP)?)
+    pub async fn pause(&self) -> Result<(), ServerError> {
+        Ok(self.running()?.pause().await?)
     }
 
     /// Lets a frozen chain go on.
     pub fn resume(&self) -> Result<(), ServerError> {
-        Ok(self.running()?.signal(Signal::SIGCONT)?)
+        Ok(self.running()?.resume()?)
     }
 }
 
