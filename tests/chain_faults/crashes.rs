@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fault_kit::{Fault, Reply, RpcMethod};
 use rand::RngExt as _;
+use time::OffsetDateTime;
 
 use crate::books::{events, moved, until_paid_once, until_published};
 use crate::scene::{Bill, Net};
@@ -62,10 +63,21 @@ async fn case_50_what_a_killed_watcher_was_examining_is_examined_again() {
         .unwrap();
     deployment.kill_watcher(0).await;
     assert_eq!(moved(&deployment).await, (0, 0));
+    let held_until: OffsetDateTime =
+        sqlx::query_scalar("select next_at from chain_signatures where taken_by is not null")
+            .fetch_one(deployment.pool())
+            .await
+            .unwrap();
 
     deployment.start_watcher().await.unwrap();
 
     until_paid_once(&deployment, &[&bill]).await;
+    let in_time: bool = sqlx::query_scalar("select settled_at < $1 from chain_credits")
+        .bind(held_until)
+        .fetch_one(deployment.pool())
+        .await
+        .unwrap();
+    assert!(in_time, "it was not waited for until its hold was over");
     deployment.finish().await.unwrap();
 }
 

@@ -10,6 +10,7 @@ mod crashes;
 mod finality;
 mod floods;
 mod forks;
+mod hanging;
 mod lag;
 mod notifications;
 mod outages;

@@ -141,9 +141,12 @@ async fn what_does_not_pay_this_invoice_is_rejected_and_not_stored() {
 
 #[tokio::test]
 async fn without_a_worker_it_is_stored_once_and_the_caller_asks_again() {
+    // A caller waits longer than a worker does for what becomes of a transaction that the sweep took before.
     let builder = without_chain()
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "300")
-        .env("QUITTANCE_PAY_RESEND_MS", "299");
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2000")
+        .env("QUITTANCE_PAY_RESEND_MS", "1999")
+        .env("QUITTANCE_RELAY_HANDLER_TIMEOUT_MS", "1000")
+        .env("QUITTANCE_SOLANA_RPC_TIMEOUT_MS", "500");
     let mut deployment = start(builder).await;
     let console = user(&deployment).await;
     let (id, due) = asked(&deployment, &console).await;

@@ -33,10 +33,7 @@ pub const USDT: Rail = Rail {
 
 /// A deployment that is paid on the test run's chain. Its treasury has an account for USDT, but none for USDC.
 pub async fn deployment() -> Deployment {
-    // Machines that run tests are busy, and how that feels is for other suites.
-    let builder = Deployment::builder()
-        .chain()
-        .env("QUITTANCE_DB_ACQUIRE_TIMEOUT_MS", "12000");
+    let builder = Deployment::builder().chain();
     let deployment = builder.start().await.expect("the deployment starts");
     let chain = deployment.chain();
     let opened = chain

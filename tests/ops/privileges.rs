@@ -105,6 +105,7 @@ const NOT_THE_API: &[&str] = &[
     "select settle_one_from_balance('inv_0123456789abcdef', '00000000-0000-0000-0000-000000000000', 't')",
     "select expire_invoices(10, 't')",
     "select retire_events(now(), 10)",
+    "select retire_submissions(now(), 10)",
     "select * from unpublished_events(interval '1 second', 10)",
     "insert into parked_jobs (queue, entry_id, payload, reason, deliveries) values ('pay', 'x', 'x', 'x', 1)",
     "update relay_transactions set state = 'finalized'",

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::future::join_all;
 use shared::chain::{Commitment, Node, NodeError};
 use shared::ids::TraceId;
 use shared::settlement::reverse_chain_payment;
@@ -18,7 +17,7 @@ use crate::observe::{end, pg_interval};
 
 /// Signatures whose status is asked at once; nodes take no more.
 const BATCH: usize = 256;
-/// How long a round may take before another watcher repeats it.
+/// How long a round may take before it is repeated; a dead watcher's is taken over when its lease is over.
 const HOLD: Duration = Duration::from_secs(20);
 /// A blockhash lives so many slots at most: what is not there so long after its slot cannot come back.
 const GONE_SLOTS: u64 = 150;
@@ -80,9 +79,10 @@ async fn round(context: &Context) -> Result<usize, ExamineError> {
 
 async fn take(context: &Context) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select signature as "signature!", slot from take_signatures('confirmed', $1, $2)"#,
+        r#"select signature as "signature!", slot from take_signatures('confirmed', $1, $2, $3)"#,
         i32::try_from(BATCH).unwrap_or(i32::MAX),
-        pg_interval(HOLD)
+        pg_interval(HOLD),
+        context.id
     )
     .fetch_all(&context.pool)
     .await?;
@@ -113,12 +113,9 @@ async fn ask<'a>(
     context: &'a Context,
     signatures: &[String],
 ) -> Result<Vec<Answer<'a>>, NodeError> {
-    let asked = context
-        .nodes
-        .each()
-        .map(async |node| (node, node.statuses(signatures).await));
+    let asked = context.nodes.ask_each(|node| node.statuses(signatures));
     let (mut answers, mut failed) = (Vec::new(), None);
-    for (node, answer) in join_all(asked).await {
+    for (node, answer) in asked.await {
         match answer {
             Ok((statuses, finalized)) => answers.push(Answer {
                 node,
@@ -206,7 +203,7 @@ async fn postpone(
     pause: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set next_at = now() + $2 where signature = any($1)",
+        "update chain_signatures set next_at = now() + $2, taken_by = null where signature = any($1)",
         signatures,
         pg_interval(pause)
     )

@@ -100,7 +100,20 @@ async fn share(
     .await?;
     let known = known_deposit_accounts(&mut *transaction).await?;
     transaction.commit().await?;
+    release_orphans(context, lease).await?;
     Ok((keys.into_iter().collect(), known))
+}
+
+/// Makes due what dead watchers were examining.
+async fn release_orphans(context: &Context, lease: PgInterval) -> Result<(), sqlx::Error> {
+    let released = sqlx::query_scalar!(r#"select release_signatures($1) as "count!""#, lease)
+        .fetch_one(&context.pool)
+        .await?;
+    if released > 0 {
+        tracing::info!(signatures = released, "taken over from a dead watcher");
+        context.found.notify_one();
+    }
+    Ok(())
 }
 
 async fn give_up(context: &Context) -> Result<(), sqlx::Error> {

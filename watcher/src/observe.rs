@@ -15,7 +15,7 @@ use crate::finality::forgotten;
 
 /// How often to look without being told: another process may have found something.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long an examination may take before another watcher repeats it.
+/// How long an examination may take before it is repeated; a dead watcher's are taken over when its lease is over.
 const HOLD: Duration = Duration::from_secs(20);
 /// Waits for a transaction that no node shows, or none so that it can be read: these, then the last again and again.
 const ABSENT_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 30_000];
@@ -87,9 +87,10 @@ pub async fn examine_found(context: Context) {
 async fn take(context: &Context, limit: i32) -> Result<Vec<Taken>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select signature as "signature!", slot, attempts as "attempts!", found_at as "found_at!"
-           from take_signatures('found', $1, $2)"#,
+           from take_signatures('found', $1, $2, $3)"#,
         limit,
-        pg_interval(HOLD)
+        pg_interval(HOLD),
+        context.id
     )
     .fetch_all(&context.pool)
     .await?;
@@ -130,7 +131,8 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
         Examined::Recorded(slot) => {
             let slot = i64::try_from(slot).unwrap_or(i64::MAX);
             sqlx::query!(
-                "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null
+                "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null,
+                     taken_by = null
                  where signature = $1 and state = 'found'",
                 row.signature,
                 slot
@@ -168,7 +170,7 @@ async fn wait(context: &Context, signature: &str, attempt: usize) -> Result<bool
 /// Looks again later, and no longer before others: anybody can hand over signatures that do not exist.
 async fn postpone(context: &Context, signature: &str, pause: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set next_at = now() + $2, priority = 0 where signature = $1",
+        "update chain_signatures set next_at = now() + $2, priority = 0, taken_by = null where signature = $1",
         signature,
         pg_interval(pause)
     )
@@ -184,7 +186,7 @@ pub async fn end(
     state: &'static str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set state = $2, note = null where signature = $1",
+        "update chain_signatures set state = $2, note = null, taken_by = null where signature = $1",
         signature,
         state
     )
@@ -196,7 +198,7 @@ pub async fn end(
 /// Leaves a signature to the operator.
 async fn give_up(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set state = 'done' where signature = $1",
+        "update chain_signatures set state = 'done', taken_by = null where signature = $1",
         signature
     )
     .execute(&context.pool)

@@ -23,6 +23,9 @@ pub const POSTGRES_URL: &str = "QUITTANCE_TEST_POSTGRES_URL";
 pub const REDIS_URL: &str = "QUITTANCE_TEST_REDIS_URL";
 /// Several processes with full pools, and the test's own connections.
 const PRIVATE_CONNECTIONS: u16 = 300;
+/// Tests of one run share a Postgres and a machine, and make a user or log in to Postgres all at once: a process waits for
+/// a connection for longer than by default. Those that are about Postgres have one of their own.
+const PATIENCE: (&str, &str) = ("QUITTANCE_DB_ACQUIRE_TIMEOUT_MS", "12000");
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
@@ -164,7 +167,13 @@ impl Builder {
         };
         let database = random_name("quittance_test");
         let watchers = self.watchers.unwrap_or(usize::from(chain.is_some()));
-        let mut settings = settings(&server, &database, redis_url, self.extra)?;
+        let mut extra = self.extra;
+        if has_template {
+            extra
+                .entry(PATIENCE.0.to_owned())
+                .or_insert(PATIENCE.1.to_owned());
+        }
+        let mut settings = settings(&server, &database, redis_url, extra)?;
         if let Some(chain) = &chain {
             settings.deposit_address = chain.deposit_address().to_string();
             settings.chain = Some(ChainSettings::of(chain, random_deposit_address()));

@@ -1,3 +1,5 @@
+//! Processes that end, hang, are frozen, or are not there.
+
 use super::*;
 
 const BUSY: &str = "QUITTANCE_TEST_KEEP_BUSY";

@@ -1,4 +1,5 @@
-//! Deletes what nobody needs any more: old published events and dead sessions. The ledger is kept for ever.
+//! Deletes what nobody needs any more: old published events, what was submitted for invoices that ended long ago, dead
+//! sessions. The ledger is kept for ever.
 
 use time::{Duration, OffsetDateTime};
 
@@ -23,6 +24,18 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
     }
     let days = i64::from(context.config.sweep.retention_events_days);
     let before = OffsetDateTime::now_utc() - Duration::days(days);
+    loop {
+        let gone = sqlx::query_scalar!(
+            r#"select retire_submissions($1, $2) as "gone!""#,
+            before,
+            BATCH
+        )
+        .fetch_one(&context.pool)
+        .await?;
+        if gone < i64::from(BATCH) || context.shutdown.is_stopping() {
+            break;
+        }
+    }
     loop {
         let gone = sqlx::query_scalar!(r#"select retire_events($1, $2) as "gone!""#, before, BATCH)
             .fetch_one(&context.pool)
