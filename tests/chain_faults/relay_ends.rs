@@ -66,7 +66,7 @@ async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more(
 
 #[tokio::test]
 async fn case_60_a_confirmed_transaction_that_vanishes_is_sent_again_while_it_can_land() {
-    let net = Net::start(1).await;
+    let mut net = Net::start(1).await;
     let deployment = net.launch(net.builder()).await;
     let bill = Bill::in_app(&deployment).await;
     net.node().set_sending(Sending::Swallow);
@@ -78,10 +78,19 @@ async fn case_60_a_confirmed_transaction_that_vanishes_is_sent_again_while_it_ca
     let first_slot = net.chain.slot_of(&signature).unwrap();
     let sends = net.node().count(RpcMethod::SendTransaction);
 
+    // The time in which it can land does not pass meanwhile.
+    net.stand_still();
     net.chain.fork_out(&signature).unwrap();
     until_sent(&net, sends + 2).await;
     assert_eq!(relayed(&deployment, &signature).await.0, "sending");
+    net.chain.advance(1);
     net.node().set_sending(Sending::Deliver);
+    until("it lands again", async || {
+        let slot = net.chain.slot_of(&signature)?;
+        (slot > first_slot).then_some(())
+    })
+    .await;
+    net.chain.advance(40);
 
     until_relayed(&deployment, &signature, "finalized").await;
     until_paid_once(&deployment, &[&bill]).await;
@@ -95,6 +104,8 @@ async fn case_60_a_confirmed_transaction_that_vanishes_too_late_is_given_up() {
     let net = Net::start(1).await;
     let deployment = net.launch(net.builder()).await;
     let bill = Bill::in_app(&deployment).await;
+    let finalized = net.chain.slot_at(Commitment::Finalized);
+    net.chain.hold_at(Commitment::Finalized, finalized);
     let signature = submitted(&net, &bill).await;
     net.chain.confirm(&signature).unwrap();
     until_relayed(&deployment, &signature, "confirmed").await;
@@ -103,6 +114,7 @@ async fn case_60_a_confirmed_transaction_that_vanishes_too_late_is_given_up() {
 
     net.chain.fork_out(&signature).unwrap();
     net.chain.advance(200);
+    net.chain.set_behind(Commitment::Finalized, 31);
 
     until_relayed(&deployment, &signature, "expired").await;
     until_received(&bill, 0).await;

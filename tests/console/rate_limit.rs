@@ -1,6 +1,6 @@
 //! How many calls one user may make.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use reqwest::header::RETRY_AFTER;
 use stack::{Answer, Console, Deployment};
@@ -42,10 +42,12 @@ async fn a_user_who_asks_too_often_has_to_wait() {
     let url = deployment.api(0).url();
     let second_session = Console::new(url, console.user_id(), tokens).expect("a client");
     let other = user(&deployment).await;
-    // All at once, so that no second passes in between.
+    let begun = Instant::now();
     let calls = futures::future::join_all((0..8).map(|_| list(&console))).await;
+    // One more for each second that has passed on a busy machine.
+    let more = usize::try_from(begun.elapsed().as_secs()).expect("few") + 1;
     let good = calls.iter().filter(|answer| answer.status == 200).count();
-    assert!((3..=4).contains(&good), "{calls:?}");
+    assert!((3..=3 + more).contains(&good), "{calls:?}");
     for answer in calls.iter().filter(|answer| answer.status != 200) {
         assert_limited(answer, "reading");
     }
@@ -61,7 +63,9 @@ async fn a_user_who_asks_too_often_has_to_wait() {
         .iter()
         .filter(|answer| answer.status != 201)
         .collect();
-    assert!(refused.len() >= 6, "{answers:?}");
+    let more = usize::try_from(begun.elapsed().as_secs()).expect("few") + 1;
+    let good = good + answers.len() - refused.len();
+    assert!(good <= 3 + more && !refused.is_empty(), "{answers:?}");
     for answer in &refused {
         assert_limited(answer, "creating, in another session of the user");
     }
@@ -78,7 +82,7 @@ async fn a_user_who_asks_too_often_has_to_wait() {
         assert_refused(&anonymous, 401, "auth required", "no session");
     }
     let waited = async || (list(&console).await.status == 200).then_some(());
-    until("a second later", LIMIT.min(Duration::from_secs(5)), waited).await;
+    until("a second later", LIMIT, waited).await;
     finish(deployment).await;
 }
 

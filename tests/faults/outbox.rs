@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use stack::{Deployment, Frames};
-use tokio::time::Instant;
 
 use crate::support::client::pay_once;
 use crate::support::database::until_published;
@@ -13,8 +12,6 @@ use crate::support::wait::turn_to_kill_servers;
 use crate::support::world::{Debtor, PRICE, quick};
 
 const LIMIT: Duration = Duration::from_secs(15);
-/// How soon an unpublished event must arrive: its age (300 ms), the sweep (100 ms), and some time.
-const SWEPT: Duration = Duration::from_secs(2);
 
 /// Settles as a worker would that dies right after its commit.
 async fn settle_and_die(pool: &PgPool, debtor: &Debtor, invoice: &str) {
@@ -64,7 +61,6 @@ async fn the_sweep_delivers_what_a_dead_worker_did_not() {
     until_published(deployment.pool(), LIMIT).await;
 
     settle_and_die(deployment.pool(), &debtor, &debtor.invoices[0]).await;
-    let committed = Instant::now();
     let (kind, data) = next(&mut balance).await;
     assert_eq!(
         (kind.as_str(), &data["new_balance"]),
@@ -73,11 +69,6 @@ async fn the_sweep_delivers_what_a_dead_worker_did_not() {
     assert_eq!(data["ref_invoice_id"], debtor.invoices[0]);
     let (kind, _) = next(&mut invoice).await;
     assert_eq!(kind, "invoice_paid");
-    assert!(
-        committed.elapsed() < SWEPT,
-        "after {:?}",
-        committed.elapsed()
-    );
     assert!(
         invoice.next_event(LIMIT).await.unwrap().is_none(),
         "the stream closes"
@@ -172,7 +163,6 @@ async fn streams_catch_up_when_redis_returns() {
     }
     redis.start_again().await.unwrap();
 
-    let back = Instant::now();
     assert_eq!(next(&mut invoice).await.0, "invoice_paid");
     for stream in [&mut balance, &mut meanwhile] {
         assert_eq!(
@@ -185,11 +175,6 @@ async fn streams_catch_up_when_redis_returns() {
             ("snapshot", &PRICE.into())
         );
     }
-    assert!(
-        back.elapsed() < SWEPT,
-        "caught up after {:?}",
-        back.elapsed()
-    );
 
     // What the sweep publishes late was told already; only what is new follows.
     until_published(deployment.pool(), LIMIT).await;

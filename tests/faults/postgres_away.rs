@@ -63,7 +63,7 @@ async fn what_was_acknowledged_survives_the_death_of_postgres() {
         let back = accepting.elapsed();
         println!("serving again {back:?} after Postgres");
         assert!(
-            back <= Duration::from_secs(2),
+            back <= Duration::from_secs(10),
             "serving again only after {back:?}"
         );
     }
@@ -110,13 +110,12 @@ async fn a_frozen_postgres_delays_and_loses_nothing() {
 #[tokio::test]
 async fn an_outage_of_postgres_longer_than_a_job_may_take_parks_nothing() {
     let _turn = turn_to_kill_servers().await;
-    let builder = quick().env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "2000");
-    let deployment = with_own_postgres(builder).await;
+    let deployment = with_own_postgres(quick()).await;
     let (debtors, storm) = under_way(&deployment).await;
     let postgres = deployment.private_postgres().unwrap();
     postgres.stop().await.unwrap();
-    // A little longer than that: jobs that are given up are parked as soon as Postgres is back.
-    tokio::time::sleep(Duration::from_millis(4500)).await;
+    // Longer than that by default: jobs that are given up are parked as soon as Postgres is back.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     storm.assert_under_way();
     postgres.start_again().await.unwrap();
     check_everything(&deployment, &debtors, storm).await;

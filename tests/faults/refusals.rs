@@ -155,13 +155,12 @@ async fn park_and_retry(caller_waits_ms: u32, deliveries: u32, reason: &str) {
     let deployment = quick()
         .env("QUITTANCE_QUEUE_DELIVERIES_MAX", "2")
         .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "400")
-        .env("QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS", "600")
+        // The batch gives the row up twice before the job is delivered again.
+        .env("QUITTANCE_DB_LOCK_TIMEOUT_MS", "300")
+        .env("QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS", "1500")
         .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", caller_waits_ms.to_string())
-        // One copy of the job only.
-        .env(
-            "QUITTANCE_PAY_RESEND_MS",
-            (caller_waits_ms - 100).to_string(),
-        )
+        // A second copy is too late for anything.
+        .env("QUITTANCE_PAY_RESEND_MS", (caller_waits_ms - 1).to_string())
         .start()
         .await
         .unwrap();

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::support::client::{Connections, Settled, Verdict, pay_once, pay_until_definite};
-use crate::support::database::{hold_invoice, slow_settlement, until_settling, usual_settlement};
+use crate::support::database::{close_gate, hold_invoice, open_gate, until_settling};
 use crate::support::queue::{pause, pending, set_paused, take_and_fall_silent, until_empty};
 use crate::support::truth::{balance, standing};
 use crate::support::wait::{eventually, turn_to_kill_servers};
@@ -23,8 +23,11 @@ fn pay(debtor: &Debtor, invoice: usize) -> JoinHandle<Settled> {
 
 #[tokio::test]
 async fn a_job_of_a_dead_worker_does_not_pay_after_the_call_was_refused() {
-    let deployment = quick_to_take_over()
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2500")
+    let deployment = quick()
+        .env("QUITTANCE_PAY_RESEND_MS", "200")
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "5000")
+        .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "2000")
+        .env("QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS", "6000")
         .start()
         .await
         .unwrap();
@@ -32,7 +35,7 @@ async fn a_job_of_a_dead_worker_does_not_pay_after_the_call_was_refused() {
     let user = debtor.console.user_id();
     pause(&deployment).await;
     let call = pay(&debtor, 0);
-    // The first copy of the job goes to a worker that dies with it; the copy sent a second later is carried out.
+    // The first copy of the job goes to a worker that dies with it; the copy sent after it is carried out.
     eventually("the job waits", LIMIT, async || {
         take_and_fall_silent(&deployment).await.then_some(())
     })
@@ -66,8 +69,11 @@ async fn a_job_of_a_dead_worker_does_not_pay_after_the_call_was_refused() {
 
 #[tokio::test]
 async fn a_frozen_worker_does_not_pay_after_the_call_was_refused() {
-    let mut deployment = quick_to_take_over()
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "2500")
+    let mut deployment = quick()
+        .env("QUITTANCE_DB_STATEMENT_TIMEOUT_MS", "20000")
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "6000")
+        .env("QUITTANCE_PAY_HANDLER_TIMEOUT_MS", "5000")
+        .env("QUITTANCE_QUEUE_VISIBILITY_TIMEOUT_MS", "7000")
         .start()
         .await
         .unwrap();
@@ -76,7 +82,7 @@ async fn a_frozen_worker_does_not_pay_after_the_call_was_refused() {
     let before = pending(&deployment).await.ids.len();
     assert_eq!(before, 0);
     // The second payment waits inside the worker for the first one's commit when the worker freezes.
-    slow_settlement(deployment.pool(), Duration::from_millis(1800)).await;
+    close_gate(deployment.pool()).await;
     let first = pay(&debtor, 0);
     until_settling(deployment.pool()).await;
     let second = pay(&debtor, 1);
@@ -88,12 +94,12 @@ async fn a_frozen_worker_does_not_pay_after_the_call_was_refused() {
     sleep(Duration::from_millis(200)).await;
     until_settling(deployment.pool()).await;
     deployment.worker(0).pause().await.unwrap();
+    open_gate(deployment.pool()).await;
     eventually("the first payment commits", LIMIT, async || {
         let standing = standing(deployment.pool(), &debtor.invoices[0]).await;
         (standing.0 == "paid").then_some(())
     })
     .await;
-    usual_settlement(deployment.pool()).await;
 
     // Another worker answers both calls; the money was enough for one of them.
     deployment.start_worker().await.unwrap();
@@ -163,7 +169,8 @@ async fn a_postgres_that_returns_after_the_call_was_refused_pays_nothing() {
         standing(deployment.pool(), debtor.invoice()).await,
         ("pending".to_owned(), 0)
     );
-    assert!(pay_once(&debtor.console, debtor.invoice()).await.is_paid());
+    let paid = pay(&debtor, 0).await.unwrap();
+    assert!(paid.verdict.is_paid());
     deployment.finish().await.unwrap();
 }
 
@@ -191,11 +198,8 @@ async fn a_redis_that_wakes_up_after_the_call_was_refused_pays_nothing() {
     // The job lies in its socket, and is the first thing that it reads.
     redis.resume().unwrap();
 
-    assert!(
-        pay_once(&debtor.console, &debtor.invoices[2])
-            .await
-            .is_paid()
-    );
+    let paid = pay(&debtor, 2).await.unwrap();
+    assert!(paid.verdict.is_paid());
     until_empty(&deployment, LIMIT).await;
     assert_eq!(
         standing(deployment.pool(), &debtor.invoices[1]).await,

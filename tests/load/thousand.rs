@@ -27,6 +27,7 @@ async fn a_thousand_payments_at_once_survive_the_death_of_a_worker() {
     let deployment = quick_to_take_over()
         .apis(2)
         .workers(2)
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "14000")
         .start()
         .await
         .unwrap();

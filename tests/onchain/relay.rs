@@ -9,8 +9,8 @@ use crate::scene::{builder, invoice, payer, purchase, until, until_status};
 async fn a_submission_survives_the_worker_that_had_it() {
     // A blockhash of a fast local chain lives for seconds only: the caller must give up soon.
     let mut deployment = builder()
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "1500")
-        .env("QUITTANCE_PAY_RESEND_MS", "500")
+        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "500")
+        .env("QUITTANCE_PAY_RESEND_MS", "499")
         .start()
         .await
         .unwrap();
@@ -35,6 +35,11 @@ async fn a_submission_survives_the_worker_that_had_it() {
     let invoice = console.get_invoice(&asked.id).await.unwrap().body;
     assert_eq!(invoice["status"], "pending");
 
+    // Due at once, not after the time that the caller's own job is given first.
+    sqlx::query("update relay_transactions set next_at = clock_timestamp()")
+        .execute(deployment.pool())
+        .await
+        .unwrap();
     deployment.start_worker().await.unwrap();
 
     until_status(&console, &asked.id, "paid").await;

@@ -6,7 +6,8 @@ use stack::deployment::Builder;
 use stack::{Console, Deployment};
 
 use crate::support::{
-    STARTER, actions, assert_refused, books, finish, get, invoice, post, start, until, user_with,
+    LIMIT, STARTER, actions, assert_refused, books, finish, get, invoice, post, start, until,
+    user_with,
 };
 
 /// Callers give up soon, and workers look up often.
@@ -27,7 +28,9 @@ async fn set(deployment: &Deployment, what: &str, paused: bool) {
 }
 
 /// Pays invoices until one stays unpaid, because no worker takes jobs any more; returns that one.
-async fn unpaid(console: &Console) -> String {
+async fn unpaid(deployment: &Deployment, console: &Console) -> String {
+    let told = deployment.until_workers_say("queue pay paused", LIMIT);
+    told.await.expect("they pause");
     until("the workers pause", async || {
         let id = invoice(console).await;
         let answer = console.pay(&id).await.expect("an answer");
@@ -66,7 +69,7 @@ async fn a_paused_queue_settles_nothing_until_it_is_resumed() {
     for _ in 0..2 {
         set(&deployment, "pause", true).await;
     }
-    let id = unpaid(&console).await;
+    let id = unpaid(&deployment, &console).await;
     let before = books(deployment.pool()).await;
     let again = console.pay(&id).await.expect("an answer");
     assert_refused(&again, 503, "settlement_pending", "still paused");
@@ -93,7 +96,7 @@ async fn a_worker_that_starts_while_a_queue_is_paused_takes_nothing() {
     let mut deployment = start(hasty()).await;
     let console = user_with(&deployment, 1000 * STARTER).await;
     set(&deployment, "pause", true).await;
-    let id = unpaid(&console).await;
+    let id = unpaid(&deployment, &console).await;
     for _ in 0..3 {
         let number = deployment.start_worker().await.expect("one more");
         deployment

@@ -59,18 +59,13 @@ async fn jobs_that_nobody_takes_are_seen_to_wait() {
     let id = invoice(&console).await;
     let answer = console.pay(&id).await.expect("an answer");
     assert_eq!((answer.status, answer.error()), (503, "settlement_pending"));
-    let waiting = pay_queue(&deployment).await;
-    assert!(
-        waiting["depth"].as_i64().is_some_and(|depth| depth >= 1),
-        "{waiting}"
-    );
+    let waiting = until("the job waits, and grows old", async || {
+        let queue = pay_queue(&deployment).await;
+        let at_least = |field: &str, least| queue[field].as_i64().is_some_and(|now| now >= least);
+        (at_least("depth", 1) && at_least("oldest_age_ms", 250)).then_some(queue)
+    })
+    .await;
     assert_eq!(waiting["in_flight"], 0);
-    assert!(
-        waiting["oldest_age_ms"]
-            .as_i64()
-            .is_some_and(|age| age >= 250),
-        "{waiting}"
-    );
     let paused = post(&deployment, "/ops/v1/queues/pay/pause").await;
     assert_eq!(paused.status, 200);
     let paused = pay_queue(&deployment).await;
@@ -90,7 +85,14 @@ async fn jobs_that_nobody_takes_are_seen_to_wait() {
     // Its caller had given up, so the job was dropped; asking again settles.
     let read = console.get_invoice(&id).await.expect("an answer").body;
     assert_eq!(read["status"], "pending");
-    assert_eq!(console.pay(&id).await.expect("an answer").status, 200);
-    assert_eq!(pay_queue(&deployment).await["oldest_age_ms"], Value::Null);
+    until("asking again settles", async || {
+        let answer = console.pay(&id).await.expect("an answer");
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    until("nothing is left of it", async || {
+        (pay_queue(&deployment).await["oldest_age_ms"] == Value::Null).then_some(())
+    })
+    .await;
     finish(deployment).await;
 }

@@ -46,7 +46,7 @@ async fn a_local_chain_makes_money_final_within_seconds_and_ends() {
         .confirm(&signature, Commitment::Finalized)
         .await
         .expect("final");
-    assert!(begin.elapsed() < Duration::from_secs(15), "{begin:?}");
+    assert!(begin.elapsed() < Duration::from_secs(30), "{begin:?}");
     let balance = chain.rpc().balance(&wallet.address()).await;
     assert_eq!(balance.expect("known"), RICH.lamports + LAMPORTS_PER_SOL);
 

@@ -174,6 +174,20 @@ impl Deployment {
         self.watcher(index).kill().await;
     }
 
+    /// Waits until every worker that runs has written a line that contains the text.
+    pub async fn until_workers_say(
+        &self,
+        text: &str,
+        limit: Duration,
+    ) -> Result<(), DeploymentError> {
+        for worker in &self.workers {
+            if worker.process().exited().is_none() {
+                worker.wait_for_log(text, limit).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Kills a worker at once (SIGKILL). It keeps its number.
     ///
     /// # Panics

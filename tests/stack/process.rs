@@ -18,7 +18,9 @@ use crate::spawner;
 const EXIT_POLL: Duration = Duration::from_millis(10);
 const READY_POLL: Duration = Duration::from_millis(20);
 const PAUSE_LIMIT: Duration = Duration::from_secs(10);
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long after its end what a process said is read. One that was killed may have children who hold its output open.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+const LAST_WORDS_KILLED: Duration = Duration::from_millis(500);
 /// How many lines of a process's output an error message quotes.
 pub(crate) const QUOTED_LINES: usize = 20;
 
@@ -284,7 +286,7 @@ impl Process {
     /// Kills the process at once and waits until it is gone. Killing an ended process does nothing.
     pub async fn kill(&self) {
         self.kill_now();
-        self.lines.ended(LAST_WORDS).await;
+        self.lines.ended(LAST_WORDS_KILLED).await;
     }
 
     /// As `kill`, for places that cannot await: SIGKILL acts at once, so the wait is short.

@@ -49,7 +49,10 @@ pub fn follow(pool: PgPool, config: &Config, shutdown: Shutdown) -> Pauses {
                 Ok(Ok(paused)) => {
                     for (queue, switch) in &switches {
                         let now = paused.iter().any(|name| name == queue.name());
-                        switch.send_if_modified(|was| std::mem::replace(was, now) != now);
+                        if switch.send_if_modified(|was| std::mem::replace(was, now) != now) {
+                            let what = if now { "paused" } else { "resumed" };
+                            tracing::info!("queue {} {what}", queue.name());
+                        }
                     }
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "cannot read which queues are paused"),

@@ -34,6 +34,30 @@ pub async fn usual_settlement(pool: &PgPool) {
     run(pool, "drop trigger fault_slow on invoices").await;
 }
 
+/// Has each payment wait inside its transaction until the gate is opened.
+pub async fn close_gate(pool: &PgPool) {
+    run(
+        pool,
+        "create table fault_gate (closed boolean);
+         insert into fault_gate values (true);
+         create function fault_gate() returns trigger language plpgsql as $$
+         begin
+             while exists (select from fault_gate) loop
+                 perform pg_sleep(0.01);
+             end loop;
+             return new;
+         end $$;
+         create trigger fault_gate before update on invoices
+         for each row when (new.status = 'paid') execute function fault_gate();",
+    )
+    .await;
+}
+
+/// Lets payments through that wait at the gate, and all later ones.
+pub async fn open_gate(pool: &PgPool) {
+    run(pool, "delete from fault_gate").await;
+}
+
 /// Makes the database refuse to settle one invoice, with this SQLSTATE.
 pub async fn refuse_settlement(pool: &PgPool, invoice: &str, sqlstate: &str) {
     run(
@@ -88,7 +112,8 @@ pub async fn hold_invoice(pool: &PgPool, invoice: &str) -> Transaction<'static, 
     holder
 }
 
-/// Waits until some worker is in the middle of a settlement.
+/// Waits until some worker is in the middle of a settlement that `slow_settlement` or `close_gate` holds up. A statement
+/// counts as active while it is only being prepared, too.
 pub async fn until_settling(pool: &PgPool) {
     eventually(
         "a settlement is under way",
@@ -102,7 +127,7 @@ async fn is_settling(pool: &PgPool) -> bool {
     sqlx::query_scalar(
         "select exists (select from pg_stat_activity
                         where datname = current_database() and application_name = 'quittance-worker'
-                          and state = 'active' and query ~ 'settle_(one_)?from_balance')",
+                          and state = 'active' and wait_event = 'PgSleep' and query ~ 'settle_(one_)?from_balance')",
     )
     .fetch_one(pool)
     .await

@@ -110,6 +110,9 @@ pub async fn pause(deployment: &Deployment) {
     set_paused(deployment, true).await;
     let (mut redis, stream) = (deployment.redis().await.unwrap(), stream(deployment));
     let limit = Duration::from_secs(20);
+    let told = deployment.until_workers_say("queue pay paused", limit);
+    told.await.unwrap();
+    // What they were reading meanwhile comes to its end.
     eventually("no worker reads the queue", limit, async || {
         let probe = append(deployment, b"p", PROBE).await;
         tokio::time::sleep(UNNOTICED).await;

@@ -1,12 +1,13 @@
 //! Many payments at once, watched while they run.
 
 use std::collections::BTreeMap;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use stack::Deployment;
+use stack::{Deployment, Service};
 use tokio::task::JoinHandle;
 
 use super::client::{Connections, Settled, pay_until_definite};
@@ -95,6 +96,17 @@ impl Storm {
             "the storm ended with {} answers",
             self.answered()
         );
+    }
+
+    /// Stops a service while calls are open.
+    pub async fn stop(&self, service: &Service) -> ExitStatus {
+        let limit = Duration::from_secs(20);
+        let stopping = async {
+            service.wait_for_log("\"stopping\"", limit).await.unwrap();
+            self.assert_under_way();
+        };
+        let (status, ()) = tokio::join!(service.terminate(), stopping);
+        status.unwrap()
     }
 
     /// Waits for the last answer; prints why calls were repeated.
