@@ -31,10 +31,10 @@ fn nodes(all: &[&FakeNode]) -> Nodes {
     Nodes::new(&config.chain).unwrap()
 }
 
-/// Which nodes answer when all are asked at once.
+/// Which nodes answer when all are told something at once.
 async fn heard(nodes: &Nodes) -> Vec<bool> {
     let answers = nodes
-        .ask_each(|node| node.slot(Commitment::Processed))
+        .tell_each(|node| node.slot(Commitment::Processed))
         .await;
     answers
         .into_iter()

@@ -17,6 +17,7 @@ mod chain_scene;
 mod chain_serial;
 mod chain_serial_events;
 mod chain_world;
+mod dead_watchers;
 mod expiry;
 mod model;
 mod races;

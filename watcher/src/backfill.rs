@@ -37,11 +37,8 @@ async fn round(context: &Context) -> Result<(), BackfillError> {
     let mut failed = None;
     for key in keys {
         let mut read = false;
-        let asked = context
-            .nodes
-            .ask_each(|node| read_history(context, node, &key));
-        for (_, answer) in asked.await {
-            match answer {
+        for node in context.nodes.each() {
+            match read_history(context, node, &key).await {
                 Ok(()) => read = true,
                 Err(error) => failed = Some(error),
             }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use shared::chain::{Commitment, Node, NodeError};
 use shared::ids::TraceId;
 use shared::settlement::reverse_chain_payment;
@@ -113,9 +114,12 @@ async fn ask<'a>(
     context: &'a Context,
     signatures: &[String],
 ) -> Result<Vec<Answer<'a>>, NodeError> {
-    let asked = context.nodes.ask_each(|node| node.statuses(signatures));
+    let asked = context
+        .nodes
+        .each()
+        .map(async |node| (node, node.statuses(signatures).await));
     let (mut answers, mut failed) = (Vec::new(), None);
-    for (node, answer) in asked.await {
+    for (node, answer) in join_all(asked).await {
         match answer {
             Ok((statuses, finalized)) => answers.push(Answer {
                 node,
@@ -203,9 +207,11 @@ async fn postpone(
     pause: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set next_at = now() + $2, taken_by = null where signature = any($1)",
+        "update chain_signatures set next_at = now() + $2, taken_by = null
+         where signature = any($1) and taken_by = $3",
         signatures,
-        pg_interval(pause)
+        pg_interval(pause),
+        context.id
     )
     .execute(&context.pool)
     .await?;

@@ -100,20 +100,7 @@ async fn share(
     .await?;
     let known = known_deposit_accounts(&mut *transaction).await?;
     transaction.commit().await?;
-    release_orphans(context, lease).await?;
     Ok((keys.into_iter().collect(), known))
-}
-
-/// Makes due what dead watchers were examining.
-async fn release_orphans(context: &Context, lease: PgInterval) -> Result<(), sqlx::Error> {
-    let released = sqlx::query_scalar!(r#"select release_signatures($1) as "count!""#, lease)
-        .fetch_one(&context.pool)
-        .await?;
-    if released > 0 {
-        tracing::info!(signatures = released, "taken over from a dead watcher");
-        context.found.notify_one();
-    }
-    Ok(())
 }
 
 async fn give_up(context: &Context) -> Result<(), sqlx::Error> {
@@ -123,8 +110,18 @@ async fn give_up(context: &Context) -> Result<(), sqlx::Error> {
     )
     .execute(&context.pool)
     .await?;
-    sqlx::query!("delete from watchers where id = $1", context.id)
-        .execute(&context.pool)
-        .await?;
     Ok(())
+}
+
+/// Takes this watcher off the list of those that live, once it has ended what it was examining.
+pub async fn leave(context: &Context) {
+    let left = sqlx::query!("delete from watchers where id = $1", context.id)
+        .execute(&context.pool)
+        .await;
+    if let Err(error) = left {
+        log_failure(
+            "a watcher cannot be taken off the list; its time will run out",
+            &error,
+        );
+    }
 }

@@ -10,6 +10,7 @@ mod finality;
 mod follow;
 mod lease;
 mod observe;
+mod orphans;
 mod references;
 mod register;
 mod release;

@@ -133,9 +133,10 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
             sqlx::query!(
                 "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null,
                      taken_by = null
-                 where signature = $1 and state = 'found'",
+                 where signature = $1 and state = 'found' and taken_by = $3",
                 row.signature,
-                slot
+                slot,
+                context.id
             )
             .execute(&context.pool)
             .await?;
@@ -170,9 +171,11 @@ async fn wait(context: &Context, signature: &str, attempt: usize) -> Result<bool
 /// Looks again later, and no longer before others: anybody can hand over signatures that do not exist.
 async fn postpone(context: &Context, signature: &str, pause: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set next_at = now() + $2, priority = 0, taken_by = null where signature = $1",
+        "update chain_signatures set next_at = now() + $2, priority = 0, taken_by = null
+         where signature = $1 and taken_by = $3",
         signature,
-        pg_interval(pause)
+        pg_interval(pause),
+        context.id
     )
     .execute(&context.pool)
     .await?;
@@ -186,9 +189,11 @@ pub async fn end(
     state: &'static str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set state = $2, note = null, taken_by = null where signature = $1",
+        "update chain_signatures set state = $2, note = null, taken_by = null
+         where signature = $1 and taken_by = $3",
         signature,
-        state
+        state,
+        context.id
     )
     .execute(&context.pool)
     .await?;
@@ -198,8 +203,10 @@ pub async fn end(
 /// Leaves a signature to the operator.
 async fn give_up(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set state = 'done', taken_by = null where signature = $1",
-        signature
+        "update chain_signatures set state = 'done', taken_by = null
+         where signature = $1 and taken_by = $2",
+        signature,
+        context.id
     )
     .execute(&context.pool)
     .await?;

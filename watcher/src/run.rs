@@ -17,7 +17,9 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::{backfill, finality, follow, lease, observe, references, register, release, retention};
+use crate::{
+    backfill, finality, follow, lease, observe, orphans, references, register, release, retention,
+};
 
 /// Why the watcher could not start or stop as it should.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +89,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 found: Arc::new(Notify::new()),
                 backfill: Arc::new(Notify::new()),
             };
-            for task in tasks(context, share_keys, share_accounts) {
+            for task in tasks(context.clone(), share_keys, share_accounts) {
                 let _ = task.await;
             }
+            lease::leave(&context).await;
         }
         drop(publisher);
         let _ = publishing.await;
@@ -113,7 +116,7 @@ fn tasks(
     context: Context,
     share_keys: watch::Sender<BTreeSet<String>>,
     share_accounts: watch::Sender<Arc<Vec<DepositAccount>>>,
-) -> [JoinHandle<()>; 8] {
+) -> [JoinHandle<()>; 9] {
     [
         supervised(
             "lease",
@@ -124,6 +127,7 @@ fn tasks(
         supervised("references", references::sweep(context.clone())),
         supervised("observe", observe::examine_found(context.clone())),
         supervised("finality", finality::track(context.clone())),
+        supervised("orphans", orphans::sweep(context.clone())),
         supervised("release", release::sweep(context.clone())),
         supervised("retention", retention::sweep(context)),
     ]

@@ -30,7 +30,7 @@ const PASSING: [i64; 5] = [
     JSON_RPC_SERVER_ERROR_BLOCK_STATUS_NOT_AVAILABLE_YET,
 ];
 
-/// How much longer than the first answer a node may take that did not answer in time lately.
+/// How much later than the first one a node that did not answer in time lately may take a transaction.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Why a node gave no result.
@@ -101,16 +101,16 @@ impl Nodes {
         order
     }
 
-    /// Asks all nodes at once. Once one has answered, those that hung lately are waited for only a moment longer: one
-    /// that hangs slows one round in each of its rests, not every round.
-    pub async fn ask_each<'a, T, E: From<NodeError>, F: Future<Output = Result<T, E>>>(
+    /// Tells all nodes something at once. Once one has taken it, those that hung lately are waited for only a moment
+    /// longer. Not for questions whose answers are held against each other: there each node has its whole time.
+    pub async fn tell_each<'a, T, F: Future<Output = Result<T, NodeError>>>(
         &'a self,
-        ask: impl Fn(&'a Node) -> F,
-    ) -> Vec<(&'a Node, Result<T, E>)> {
+        tell: impl Fn(&'a Node) -> F,
+    ) -> Vec<(&'a Node, Result<T, NodeError>)> {
         let answered_at = SetOnce::new();
-        let asked = self.each().map(|node| {
+        let told = self.each().map(|node| {
             let is_silent = node.rest().is_some_and(|rest| rest.is_silent);
-            let answer = ask(node);
+            let answer = tell(node);
             let answered_at = &answered_at;
             async move {
                 let too_late = async {
@@ -118,7 +118,10 @@ impl Nodes {
                 };
                 let answer = tokio::select! {
                     answer = answer => answer,
-                    () = too_late, if is_silent => Err(node.silent().into()),
+                    () = too_late, if is_silent => {
+                        node.count_failure();
+                        Err(node.silent())
+                    }
                 };
                 if answer.is_ok() {
                     // Only the first answer counts.
@@ -127,7 +130,7 @@ impl Nodes {
                 (node, answer)
             }
         });
-        join_all(asked).await
+        join_all(told).await
     }
 
     /// Asks one node after the other until one gives a result. If none does, a refusal is told rather than that
@@ -161,6 +164,11 @@ impl Node {
         rest.filter(|rest| Instant::now() < rest.until)
     }
 
+    fn count_failure(&self) {
+        metrics::counter!("quittance_node_failures_total", "node" => self.label.clone())
+            .increment(1);
+    }
+
     fn silent(&self) -> NodeError {
         NodeError::Unavailable(format!("{} did not answer in time", self.label))
     }
@@ -179,8 +187,7 @@ impl Node {
             Err(_) => (self.silent(), true),
         };
         if matches!(error, NodeError::Unavailable(_)) {
-            metrics::counter!("quittance_node_failures_total", "node" => self.label.clone())
-                .increment(1);
+            self.count_failure();
             let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
             *rest = Some(Rest {
                 until: Instant::now() + self.cooldown,

@@ -1,5 +1,6 @@
 //! What we ask nodes.
 
+use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_account_decoder_client_types::UiAccount;
@@ -148,7 +149,7 @@ impl Nodes {
         ask: impl Fn(&'a Node) -> F,
     ) -> Result<Vec<T>, NodeError> {
         let (mut answers, mut failed) = (Vec::new(), None);
-        for (_, answer) in self.ask_each(ask).await {
+        for answer in join_all(self.each().map(ask)).await {
             match answer {
                 Ok(answer) => answers.push(answer),
                 Err(error) => failed = Some(error),

@@ -49,7 +49,7 @@ fn keep_busy() {
     for _ in 0..8 {
         std::thread::spawn(|| {
             loop {
-                std::hint::spin_loop()
+                std::hint::spin_loop();
             }
         });
     }

@@ -25,6 +25,14 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
     let days = i64::from(context.config.sweep.retention_events_days);
     let before = OffsetDateTime::now_utc() - Duration::days(days);
     loop {
+        let gone = sqlx::query_scalar!(r#"select retire_events($1, $2) as "gone!""#, before, BATCH)
+            .fetch_one(&context.pool)
+            .await?;
+        if gone < i64::from(BATCH) || context.shutdown.is_stopping() {
+            break;
+        }
+    }
+    loop {
         let gone = sqlx::query_scalar!(
             r#"select retire_submissions($1, $2) as "gone!""#,
             before,
@@ -32,14 +40,6 @@ pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> 
         )
         .fetch_one(&context.pool)
         .await?;
-        if gone < i64::from(BATCH) || context.shutdown.is_stopping() {
-            break;
-        }
-    }
-    loop {
-        let gone = sqlx::query_scalar!(r#"select retire_events($1, $2) as "gone!""#, before, BATCH)
-            .fetch_one(&context.pool)
-            .await?;
         if gone < i64::from(BATCH) || context.shutdown.is_stopping() {
             break;
         }

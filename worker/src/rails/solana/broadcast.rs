@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::future::join_all;
 use shared::chain::{Commitment, NodeError, RelayOutcome};
 use solana_hash::Hash;
 use solana_transaction::versioned::VersionedTransaction;
@@ -125,18 +126,14 @@ impl Broadcaster {
     }
 
     async fn is_unknown(&self, hash: &Hash) -> bool {
-        let asked = self.nodes.ask_each(|node| node.is_blockhash_valid(hash));
-        let answers = asked
-            .await
-            .into_iter()
-            .filter_map(|(_, answer)| answer.ok());
-        let answers: Vec<bool> = answers.collect();
+        let asked = self.nodes.each().map(|node| node.is_blockhash_valid(hash));
+        let answers: Vec<bool> = join_all(asked).await.into_iter().flatten().collect();
         !answers.is_empty() && !answers.contains(&true)
     }
 
     /// Hands the bytes to every node at once.
     pub(super) async fn send(&self, relayed: &Relayed, wire: &str) -> Sent {
-        let sends = self.nodes.ask_each(|node| node.send_transaction(wire));
+        let sends = self.nodes.tell_each(|node| node.send_transaction(wire));
         let answers = sends.await.into_iter().map(|(node, answer)| {
             let sent = match answer {
                 Ok(signature) if signature.to_string() == relayed.signature => Sent::Accepted,

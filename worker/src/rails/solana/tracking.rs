@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt as _, StreamExt as _};
 use shared::chain::{Commitment, Node, NodeError};
 use solana_transaction_status_client_types::TransactionStatus;
@@ -133,11 +133,9 @@ impl Broadcaster {
         let signature = &relayed.signature;
         let asked = self
             .nodes
-            .ask_each(|node| has_missed(node, signature, last_valid, heights.finalized));
-        let answers = asked
-            .await
-            .into_iter()
-            .filter_map(|(_, answer)| answer.ok());
+            .each()
+            .map(|node| has_missed(node, signature, last_valid, heights.finalized));
+        let answers = join_all(asked).await.into_iter().flatten();
         let answers: Vec<bool> = answers.flatten().collect();
         if answers.is_empty() || answers.contains(&false) {
             return Ok(rows::maybe_present(&self.pool, signature).await?);
