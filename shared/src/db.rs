@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Postgres, Transaction};
 
@@ -83,6 +84,16 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
     tokio::spawn(async move { pool.begin().await })
         .await
         .map_err(|_| sqlx::Error::WorkerCrashed)?
+}
+
+/// A length of time as Postgres takes it, to the microsecond.
+#[must_use]
+pub fn interval(duration: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 /// Throws away a connection whose server has gone silent, so that its place in the pool is free at once; such a

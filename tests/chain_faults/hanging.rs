@@ -31,6 +31,13 @@ fn nodes(all: &[&FakeNode]) -> Nodes {
     Nodes::new(&config.chain).unwrap()
 }
 
+/// Two nodes of one chain.
+async fn pair() -> [FakeNode; 2] {
+    let chain = FakeChain::new();
+    let (first, second) = tokio::join!(FakeNode::on(&chain), FakeNode::on(&chain));
+    [first.unwrap(), second.unwrap()]
+}
+
 /// Which nodes answer when all are told something at once.
 async fn heard(nodes: &Nodes) -> Vec<bool> {
     let answers = nodes
@@ -44,11 +51,7 @@ async fn heard(nodes: &Nodes) -> Vec<bool> {
 
 #[tokio::test]
 async fn a_node_that_hangs_is_waited_for_once_and_heard_as_soon_as_it_answers() {
-    let chain = FakeChain::new();
-    let [good, bad] = [
-        FakeNode::on(&chain).await.unwrap(),
-        FakeNode::on(&chain).await.unwrap(),
-    ];
+    let [good, bad] = pair().await;
     bad.fault(Fault::on_any().reply(Reply::Hang));
     let nodes = nodes(&[&good, &bad]);
 
@@ -79,11 +82,7 @@ async fn a_node_that_hangs_is_waited_for_once_and_heard_as_soon_as_it_answers() 
 
 #[tokio::test]
 async fn a_node_that_hung_has_its_time_when_nobody_else_answers() {
-    let chain = FakeChain::new();
-    let [first, second] = [
-        FakeNode::on(&chain).await.unwrap(),
-        FakeNode::on(&chain).await.unwrap(),
-    ];
+    let [first, second] = pair().await;
     second.fault(Fault::on_any().first(1).reply(Reply::Hang));
     let nodes = nodes(&[&first, &second]);
     assert_eq!(heard(&nodes).await, [true, false]);

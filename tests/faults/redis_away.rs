@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stack::Deployment;
+use stack::deployment::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::client::{Connections, Heard, judge};
@@ -15,8 +16,8 @@ use crate::support::truth::{check_all_paid, standing};
 use crate::support::wait::{eventually, turn_to_kill_servers};
 use crate::support::world::{Debtor, quick};
 
-async fn with_own_redis() -> Deployment {
-    quick()
+async fn with_own_redis(builder: Builder) -> Deployment {
+    builder
         .apis(2)
         .workers(2)
         .private_redis()
@@ -36,7 +37,7 @@ async fn flush(deployment: &Deployment) {
 
 #[tokio::test]
 async fn flushing_redis_again_and_again_under_load_loses_nothing() {
-    let deployment = with_own_redis().await;
+    let deployment = with_own_redis(quick()).await;
     let debtors = Debtor::create_many(&deployment, 20, 20).await;
     slow_settlement(deployment.pool(), Duration::from_millis(3)).await;
     let storm = Storm::start(&deployment, &debtors, 48, Connections::Hold);
@@ -70,7 +71,7 @@ async fn set_memory(deployment: &Deployment, limit: &str) {
 
 #[tokio::test]
 async fn a_redis_without_memory_delays_and_loses_nothing() {
-    let deployment = with_own_redis().await;
+    let deployment = with_own_redis(quick()).await;
     let debtors = Debtor::create_many(&deployment, 10, 20).await;
     slow_settlement(deployment.pool(), Duration::from_millis(3)).await;
     let storm = Storm::start(&deployment, &debtors, 32, Connections::Hold);
@@ -103,7 +104,7 @@ async fn a_redis_without_memory_delays_and_loses_nothing() {
 #[tokio::test]
 async fn killing_redis_under_load_loses_nothing() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = with_own_redis().await;
+    let deployment = with_own_redis(quick()).await;
     let debtors = Debtor::create_many(&deployment, 15, 20).await;
     slow_settlement(deployment.pool(), Duration::from_millis(3)).await;
     let storm = Storm::start(&deployment, &debtors, 48, Connections::Hold);
@@ -124,14 +125,8 @@ async fn killing_redis_under_load_loses_nothing() {
 #[tokio::test]
 async fn payments_go_on_soon_after_the_return_of_redis() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = quick()
-        .apis(2)
-        .workers(2)
-        .private_redis()
-        .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "14000")
-        .start()
-        .await
-        .unwrap();
+    let builder = quick().env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "14000");
+    let deployment = with_own_redis(builder).await;
     let debtors = Debtor::create_many(&deployment, 20, 1).await;
     let redis = deployment.private_redis().unwrap();
     redis.kill().await.unwrap();
@@ -206,12 +201,8 @@ async fn without_redis_a_call_ends_in_time_as_pending() {
 #[tokio::test]
 async fn a_payment_committed_while_redis_is_away_is_answered_and_streamed_later() {
     let _turn = turn_to_kill_servers().await;
-    let deployment = quick()
-        .private_redis()
-        .env("QUITTANCE_DB_STATEMENT_TIMEOUT_MS", "20000")
-        .start()
-        .await
-        .unwrap();
+    let builder = quick().env("QUITTANCE_DB_STATEMENT_TIMEOUT_MS", "20000");
+    let deployment = with_own_redis(builder).await;
     let debtor = Debtor::create_many(&deployment, 1, 1).await.remove(0);
     let mut stream = debtor
         .console

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use shared::chain::{Commitment, Node, NodeError};
+use shared::db::interval;
 use shared::ids::TraceId;
 use shared::settlement::reverse_chain_payment;
 use solana_transaction_status_client_types::{TransactionConfirmationStatus, TransactionStatus};
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::context::Context;
 use crate::examine::{ExamineError, Examined, examine};
-use crate::observe::{end, pg_interval};
+use crate::observe::end;
 
 /// Signatures whose status is asked at once; nodes take no more.
 const BATCH: usize = 256;
@@ -82,7 +83,7 @@ async fn take(context: &Context) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select signature as "signature!", slot from take_signatures('confirmed', $1, $2, $3)"#,
         i32::try_from(BATCH).unwrap_or(i32::MAX),
-        pg_interval(HOLD),
+        interval(HOLD),
         context.id
     )
     .fetch_all(&context.pool)
@@ -210,7 +211,7 @@ async fn postpone(
         "update chain_signatures set next_at = now() + $2, taken_by = null
          where signature = any($1) and taken_by = $3",
         signatures,
-        pg_interval(pause),
+        interval(pause),
         context.id
     )
     .execute(&context.pool)

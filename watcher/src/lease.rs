@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::chain::{DepositAccount, DepositError, known_deposit_accounts};
-use shared::db::begin;
+use shared::db::{self, begin};
 use shared::telemetry::log_failure;
-use sqlx::postgres::types::PgInterval;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -57,11 +56,7 @@ async fn share(
     context: &Context,
     lease: Duration,
 ) -> Result<(BTreeSet<String>, Vec<DepositAccount>), DepositError> {
-    let lease = PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
-    };
+    let lease = db::interval(lease);
     let mut transaction = begin(&context.pool).await?;
     sqlx::query!(
         "insert into watchers (id) values ($1) on conflict (id) do update set seen_at = now()",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::chain::Commitment;
-use sqlx::postgres::types::PgInterval;
+use shared::db::interval;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -30,15 +30,6 @@ struct Taken {
     slot: Option<u64>,
     attempts: i32,
     found_at: time::OffsetDateTime,
-}
-
-/// A length of time as Postgres takes it.
-pub fn pg_interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
 }
 
 /// Examines until the process stops, then ends what it began.
@@ -89,7 +80,7 @@ async fn take(context: &Context, limit: i32) -> Result<Vec<Taken>, sqlx::Error> 
         r#"select signature as "signature!", slot, attempts as "attempts!", found_at as "found_at!"
            from take_signatures('found', $1, $2, $3)"#,
         limit,
-        pg_interval(HOLD),
+        interval(HOLD),
         context.id
     )
     .fetch_all(&context.pool)
@@ -174,7 +165,7 @@ async fn postpone(context: &Context, signature: &str, pause: Duration) -> Result
         "update chain_signatures set next_at = now() + $2, priority = 0, taken_by = null
          where signature = $1 and taken_by = $3",
         signature,
-        pg_interval(pause),
+        interval(pause),
         context.id
     )
     .execute(&context.pool)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use shared::db::interval;
 use tokio::sync::Notify;
 
 use crate::context::Context;
-use crate::observe::pg_interval;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -21,7 +21,7 @@ async fn round(context: &Context) -> Result<(), sqlx::Error> {
     let lease = Duration::from_millis(context.config.watcher.watch_lease_ms);
     let released = sqlx::query_scalar!(
         r#"select release_signatures($1) as "count!""#,
-        pg_interval(lease)
+        interval(lease)
     )
     .fetch_one(&context.pool)
     .await?;

@@ -82,14 +82,11 @@ async fn a_paused_process_does_nothing_more() {
         ])
         .env(BUSY, "1");
     let process = Process::start("busy", command, None).expect("it starts");
-    while !process
-        .lines()
-        .all()
-        .iter()
-        .any(|line| line.ends_with("all threads run"))
-    {
-        tokio::time::sleep(EXIT_POLL).await;
-    }
+    let is_busy = |line: &str| line.ends_with("all threads run").then_some(());
+    let busy = process.until_ready(Duration::from_mins(1), async || {
+        process.lines().find(is_busy)
+    });
+    busy.await.expect("it says so");
     for _ in 0..10 {
         process.pause().await.expect("it runs");
         let before_ns = ran_ns(process.pid());

@@ -1,7 +1,9 @@
 //! Publishes events whose process died between commit and publishing, or could not reach Redis.
 
+use std::time::Duration;
+
+use shared::db::interval;
 use shared::events::{Publication, publish};
-use sqlx::postgres::types::PgInterval;
 
 use super::{SweepContext, SweepError};
 
@@ -10,11 +12,7 @@ const BATCH: i32 = 16;
 
 pub(super) async fn sweep(context: &mut SweepContext) -> Result<(), SweepError> {
     let age_ms = context.config.sweep.sweep_outbox_age_ms;
-    let age = PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(age_ms * 1000).unwrap_or(i64::MAX),
-    };
+    let age = interval(Duration::from_millis(age_ms));
     loop {
         let rows = sqlx::query!(
             r#"select batch_id as "batch_id!", topics as "topics!", messages as "messages!"

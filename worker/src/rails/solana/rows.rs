@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use shared::chain::{Noted, RelayOutcome, note_signatures};
-use shared::db::begin;
+use shared::db::{begin, interval};
 use sqlx::PgPool;
-use sqlx::postgres::types::PgInterval;
 
 /// A transaction as it is stored.
 #[derive(Debug, Clone)]
@@ -35,14 +34,6 @@ pub enum Claim {
     Decided(RelayOutcome),
     /// There is no such transaction.
     Gone,
-}
-
-pub(super) fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
 }
 
 /// Takes a transaction that nobody has sent, or says what became of it.
