@@ -1,26 +1,10 @@
-//! The process that follows the chain: finds payments, proves them by what they did, and settles them.
-//!
-//! Polled histories are the truth; subscriptions, submissions and broadcasts are hints that make it fast. Everything
-//! that was heard of is written down before it is examined, so that any number of watchers can die at any time.
-
-mod backfill;
-mod context;
-mod examine;
-mod finality;
-mod follow;
-mod lease;
-mod observe;
-mod orphans;
-mod references;
-mod register;
-mod release;
-mod retention;
-mod run;
+//! Starts the watcher.
 
 use std::process::ExitCode;
 
 use shared::config::{Config, ConfigError, Process};
 use shared::telemetry::log_failure;
+use watcher::run;
 
 /// Why the process ended badly.
 #[derive(Debug, thiserror::Error)]
