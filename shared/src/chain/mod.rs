@@ -8,9 +8,12 @@
 //! references say whose it is.
 
 mod admit;
+mod agreement;
 mod build;
 mod deposit;
 mod inbox;
+mod liveness;
+mod look;
 mod movement;
 mod nodes;
 mod queries;
@@ -21,9 +24,11 @@ mod transaction;
 mod verify;
 
 pub use admit::{Admitted, Rejection, admit, signature_of};
+pub use agreement::{Alike, GONE_SLOTS, Judgement, Sight, Standing, Testimony, judge, reached_by};
 pub use build::{Due, Terms, unsigned_payment};
 pub use deposit::{DepositAccount, DepositError, deposit_accounts, known_deposit_accounts};
 pub use inbox::{Noted, note_signatures};
+pub use look::{Look, Shown, Unreadable};
 pub use movement::{Movement, TOKEN_PROGRAMS, movements};
 pub use nodes::{Node, NodeError, Nodes};
 pub use queries::{AccountState, Blockhash, Commitment, Listed};
