@@ -8,6 +8,7 @@
 //! references say whose it is.
 
 mod admit;
+mod balances;
 mod build;
 mod deposit;
 mod inbox;
@@ -21,6 +22,7 @@ mod transaction;
 mod verify;
 
 pub use admit::{Admitted, Rejection, admit, signature_of};
+pub use balances::Balance;
 pub use build::{Due, Terms, unsigned_payment};
 pub use deposit::{DepositAccount, DepositError, deposit_accounts, known_deposit_accounts};
 pub use inbox::{Noted, note_signatures};
