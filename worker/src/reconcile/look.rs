@@ -114,11 +114,27 @@ mod tests {
             (vec![open.clone()], false, Verdict::Open),
             (vec![open.clone()], true, Verdict::Open),
             (vec![equal.clone(), open.clone()], false, Verdict::Open),
-            (vec![equal.clone(), open.clone()], true, Verdict::Equal(&equal)),
-            (vec![differs.clone(), open], true, Verdict::Differs(&differs)),
+            (
+                vec![equal.clone(), open.clone()],
+                true,
+                Verdict::Equal(&equal),
+            ),
+            (
+                vec![differs.clone(), open],
+                true,
+                Verdict::Differs(&differs),
+            ),
             (vec![void, equal.clone()], false, Verdict::Equal(&equal)),
-            (vec![differs.clone(), differs.clone()], false, Verdict::Differs(&differs)),
-            (vec![equal.clone(), differs.clone()], false, Verdict::Disputed(&differs)),
+            (
+                vec![differs.clone(), differs.clone()],
+                false,
+                Verdict::Differs(&differs),
+            ),
+            (
+                vec![equal.clone(), differs.clone()],
+                false,
+                Verdict::Disputed(&differs),
+            ),
         ];
         for (looks, is_over, expected) in &cases {
             assert_eq!(judge(looks, *is_over), *expected, "{looks:?} {is_over}");

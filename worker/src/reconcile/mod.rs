@@ -190,7 +190,10 @@ async fn decide(pool: &PgPool, comparison: &mut Comparison) -> Result<Decision, 
             return Ok(Decision::Done { is_compared: true });
         }
         Verdict::Differs(_) | Verdict::Disputed(_) if !comparison.is_second => {
-            tracing::warn!(account, "the books differ from what a node says; looking again");
+            tracing::warn!(
+                account,
+                "the books differ from what a node says; looking again"
+            );
             return Ok(Decision::Again);
         }
         Verdict::Differs(look) => (look, true),
@@ -199,12 +202,26 @@ async fn decide(pool: &PgPool, comparison: &mut Comparison) -> Result<Decision, 
     let (slot, theirs) = (look.balance.slot, look.balance.units);
     let (node, ours) = (&look.node, look.ours.unwrap_or_default());
     if !is_second {
-        tracing::error!(account, node, slot, theirs, ours, "nodes disagree about what an account holds");
+        tracing::error!(
+            account,
+            node,
+            slot,
+            theirs,
+            ours,
+            "nodes disagree about what an account holds"
+        );
         metrics::counter!("quittance_reconciliation_disputes_total", "account" => account)
             .increment(1);
         return Ok(Decision::Done { is_compared: false });
     }
     rows::write(pool, &account, comparison.at, look).await?;
-    tracing::error!(account, node, slot, theirs, ours, "the books differ from the chain");
+    tracing::error!(
+        account,
+        node,
+        slot,
+        theirs,
+        ours,
+        "the books differ from the chain"
+    );
     Ok(Decision::Done { is_compared: true })
 }

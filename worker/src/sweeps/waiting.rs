@@ -81,9 +81,19 @@ async fn measure_reconciliation(context: &SweepContext) -> Result<(), SweepError
     for books in reconciliation(&context.pool).await?.accounts {
         let (account, age) = (&books.account, books.age_seconds);
         if let Some(ok) = books.ok {
-            set("quittance_reconciliation_ok", "account", account, i64::from(ok));
+            set(
+                "quittance_reconciliation_ok",
+                "account",
+                account,
+                i64::from(ok),
+            );
         }
-        set("quittance_reconciliation_age_seconds", "account", account, age);
+        set(
+            "quittance_reconciliation_age_seconds",
+            "account",
+            account,
+            age,
+        );
     }
     Ok(())
 }

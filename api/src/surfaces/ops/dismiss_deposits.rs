@@ -116,9 +116,10 @@ fn choose(body: DismissMany) -> Result<Chosen, FlatError> {
 
 /// Returns the time it names. An empty filter would be everything.
 fn check_filter(filter: &Filter) -> Result<Option<OffsetDateTime>, FlatError> {
-    let found_before = filter.found_before.as_deref().map(|text| {
-        OffsetDateTime::parse(text, &Rfc3339).map_err(|_| bad("found_before"))
-    });
+    let found_before = filter
+        .found_before
+        .as_deref()
+        .map(|text| OffsetDateTime::parse(text, &Rfc3339).map_err(|_| bad("found_before")));
     let is_plain = |text: &Option<String>| text.as_deref().is_none_or(|text| plain(text).is_some());
     let says_nothing = filter.reason.is_none()
         && filter.rail.is_none()
@@ -129,7 +130,11 @@ fn check_filter(filter: &Filter) -> Result<Option<OffsetDateTime>, FlatError> {
         Err(bad("filter"))
     } else if !is_plain(&filter.reason) {
         Err(bad("reason"))
-    } else if filter.rail.as_deref().is_some_and(|rail| Rail::parse(rail).is_none()) {
+    } else if filter
+        .rail
+        .as_deref()
+        .is_some_and(|rail| Rail::parse(rail).is_none())
+    {
         Err(bad("rail"))
     } else if !is_plain(&filter.account) {
         Err(bad("account"))

@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod create_session;
 mod create_user;
+mod credit_deposit;
 mod deposit;
 mod dismiss_deposit;
 mod dismiss_deposits;
@@ -59,7 +60,10 @@ pub fn routes(app: &App) -> Router<App> {
             post(pause_queue::resume_queue),
         )
         .route("/ops/v1/parked", get(list_parked::list_parked))
-        .route("/ops/v1/parked/{id}/retry", post(resolve_parked::retry_parked))
+        .route(
+            "/ops/v1/parked/{id}/retry",
+            post(resolve_parked::retry_parked),
+        )
         .route(
             "/ops/v1/parked/{id}/discard",
             post(resolve_parked::discard_parked),
@@ -87,6 +91,10 @@ fn deposits() -> Router<App> {
         .route(
             "/ops/v1/unattributed/{id}/attribute",
             post(attribute_deposit::attribute),
+        )
+        .route(
+            "/ops/v1/unattributed/{id}/credit",
+            post(credit_deposit::credit),
         )
         .route(
             "/ops/v1/unattributed/{id}/dismiss",

@@ -8,6 +8,8 @@ use crate::app::App;
 use crate::http::flat::FlatError;
 
 /// Shows each deposit account; a worker compares them (`worker/src/reconcile`).
-pub async fn show_reconciliation(State(app): State<App>) -> Result<Json<Reconciliation>, FlatError> {
+pub async fn show_reconciliation(
+    State(app): State<App>,
+) -> Result<Json<Reconciliation>, FlatError> {
     Ok(Json(reconciliation(&app.pool).await?))
 }
