@@ -10,6 +10,7 @@
 mod admit;
 mod build;
 mod deposit;
+mod failure;
 mod inbox;
 mod movement;
 mod nodes;
@@ -23,13 +24,15 @@ mod verify;
 pub use admit::{Admitted, Rejection, admit, signature_of};
 pub use build::{Due, Terms, unsigned_payment};
 pub use deposit::{DepositAccount, DepositError, deposit_accounts, known_deposit_accounts};
+pub use failure::RelayFailure;
 pub use inbox::{Noted, note_signatures};
 pub use movement::{Movement, TOKEN_PROGRAMS, movements};
 pub use nodes::{Node, NodeError, Nodes};
 pub use queries::{AccountState, Blockhash, Commitment, Listed};
 pub use slot_clock::SlotClock;
 pub use submission::{
-    RelayOutcome, Stored, SubmissionError, Submitted, note_submission, store_submission,
+    RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, note_submission,
+    store_submission,
 };
 pub use transaction::{ChainTransaction, DecodeError, Instruction, TokenBalance};
 pub use verify::{Credit, Open, OpenReason, TaggedInvoice, Verdict, verify};
