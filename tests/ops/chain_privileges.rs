@@ -38,7 +38,7 @@ pub const CHAIN: &[&str] = &[
     "select lock_signature('s')",
     "select lock_credited('s', '{}')",
     "select list_reversals('s')",
-    "select count_submissions('inv_0000000000000001')",
+    "select submission_wait_seconds('inv_0000000000000001', 1)",
     "alter function record_chain_payment(text, bigint, boolean, boolean, text[], bigint[], text[], text[], bigint[],
          text[], bigint[], text[], text[], text) security invoker",
     "drop trigger invoices_reference_sweep on invoices",
@@ -186,7 +186,7 @@ const WRITES: [(&str, &[&str]); 3] = [
         &[
             "delete sessions",
             "insert parked_jobs",
-            "update relay_transactions(absences, accepted, last_valid_height, next_at, reason, sends, state, updated_at)",
+            "update relay_transactions(absences, accepted, failure, last_valid_height, next_at, reason, sends, state, updated_at)",
         ],
     ),
 ];
