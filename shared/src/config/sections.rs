@@ -178,6 +178,8 @@ pub struct ChainConfig {
     solana_ws_url: SecretString,
     pub solana_rpc_timeout_ms: u64,
     pub solana_node_cooldown_ms: u64,
+    pub solana_agreement: usize,
+    pub solana_node_absent_ms: u64,
     pub inapp_enabled: bool,
     pub solana_beacon_key: String,
     pub solana_settle_commitment: String,
@@ -226,6 +228,8 @@ pub struct WatcherConfig {
     pub watch_lease_ms: u64,
     pub watch_concurrency: usize,
     pub watch_finality_interval_ms: u64,
+    pub watch_gone_rounds: u32,
+    pub watch_gone_after_ms: u64,
     pub watch_references_per_second: u32,
     pub watch_reference_days: u32,
 }

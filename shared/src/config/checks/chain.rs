@@ -69,6 +69,9 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
     let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let positive = [
         ("solana_rpc_timeout_ms", chain.solana_rpc_timeout_ms),
+        ("solana_agreement", wide(chain.solana_agreement)),
+        ("solana_node_absent_ms", chain.solana_node_absent_ms),
+        ("watch_gone_rounds", u64::from(watcher.watch_gone_rounds)),
         ("relay_concurrency", wide(chain.relay_concurrency)),
         ("relay_handler_timeout_ms", chain.relay_handler_timeout_ms),
         ("relay_resend_interval_ms", chain.relay_resend_interval_ms),
