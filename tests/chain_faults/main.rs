@@ -6,6 +6,7 @@
 )]
 
 mod books;
+mod building;
 mod crashes;
 mod finality;
 mod floods;
@@ -16,6 +17,7 @@ mod notifications;
 mod outages;
 mod reading;
 mod relay;
+mod relay_agreement;
 mod relay_ends;
 mod scene;
 mod sockets;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
 use stack::deployment::Builder;
 use stack::{Console, Deployment};
 
@@ -137,6 +138,11 @@ impl Net {
             TokenTransfer::between(payer.pubkey(), self.treasury, self.usdc, DECIMALS, units)
                 .tagged(&bill.references);
         TransactionBuilder::new(&payer, self.chain.blockhash()).token_transfer(&transfer)
+    }
+
+    /// Where USDC is paid to.
+    pub fn token_account(&self) -> Pubkey {
+        get_associated_token_address_with_program_id(&self.treasury, &self.usdc, &TOKEN_PROGRAM)
     }
 
     /// The key that every payment names.

@@ -41,7 +41,7 @@ pub const CHAIN: &[&str] = &[
     "select lock_signature('s')",
     "select lock_credited('s', '{}')",
     "select list_reversals('s')",
-    "select count_submissions('inv_0000000000000001')",
+    "select submission_wait_seconds('inv_0000000000000001', 1)",
     "alter function record_chain_payment(text, bigint, boolean, boolean, text[], bigint[], text[], text[], bigint[],
          text[], bigint[], text[], text[], text) security invoker",
     "drop trigger invoices_reference_sweep on invoices",

@@ -12,6 +12,7 @@ mod agreement;
 mod balances;
 mod build;
 mod deposit;
+mod failure;
 mod inbox;
 mod liveness;
 mod look;
@@ -29,6 +30,7 @@ pub use agreement::{Alike, GONE_SLOTS, Judgement, Sight, Standing, Testimony, ju
 pub use balances::Balance;
 pub use build::{Due, Terms, unsigned_payment};
 pub use deposit::{DepositAccount, DepositError, deposit_accounts, known_deposit_accounts};
+pub use failure::RelayFailure;
 pub use inbox::{Noted, note_signatures};
 pub use look::{Look, Shown, Unreadable};
 pub use movement::{Movement, TOKEN_PROGRAMS, movements};
@@ -36,7 +38,8 @@ pub use nodes::{Node, NodeError, Nodes};
 pub use queries::{AccountState, Blockhash, Commitment, Listed};
 pub use slot_clock::SlotClock;
 pub use submission::{
-    RelayOutcome, Stored, SubmissionError, Submitted, note_submission, store_submission,
+    RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, note_submission,
+    store_submission,
 };
 pub use transaction::{ChainTransaction, DecodeError, Instruction, TokenBalance};
 pub use verify::{Credit, Open, OpenReason, TaggedInvoice, Verdict, verify};

@@ -189,7 +189,13 @@ pub struct ChainConfig {
     pub relay_handler_timeout_ms: u64,
     pub relay_resend_interval_ms: u64,
     pub relay_attempts_max: i64,
+    pub relay_agreement_wait_ms: u64,
+    pub submissions_per_invoice_per_hour: i64,
     pub submissions_per_user_per_minute: u32,
+    pub builds_per_user_per_minute: u32,
+    pub inapp_blockhash_cache_ms: u64,
+    pub inapp_account_cache_ms: u64,
+    pub inapp_missing_account_cache_ms: u64,
 }
 
 impl ChainConfig {

@@ -77,7 +77,18 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
         ("relay_resend_interval_ms", chain.relay_resend_interval_ms),
         (
             "relay_attempts_max",
-            chain.relay_attempts_max.unsigned_abs(),
+            chain.relay_attempts_max.max(0).unsigned_abs(),
+        ),
+        ("relay_agreement_wait_ms", chain.relay_agreement_wait_ms),
+        (
+            "submissions_per_invoice_per_hour",
+            chain.submissions_per_invoice_per_hour.max(0).unsigned_abs(),
+        ),
+        ("inapp_blockhash_cache_ms", chain.inapp_blockhash_cache_ms),
+        ("inapp_account_cache_ms", chain.inapp_account_cache_ms),
+        (
+            "inapp_missing_account_cache_ms",
+            chain.inapp_missing_account_cache_ms,
         ),
         ("watch_poll_interval_ms", watcher.watch_poll_interval_ms),
         ("watch_silence_ms", watcher.watch_silence_ms),
