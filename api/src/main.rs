@@ -6,7 +6,6 @@ mod commands;
 mod deposits;
 mod http;
 mod hub;
-mod prices;
 mod run;
 mod session;
 mod streams;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use shared::chain::{DepositAccount, Nodes, Noted, note_signatures};
 use shared::config::Config;
 use shared::events::Publisher;
+use shared::prices::Prices;
+use shared::settlement::SettleRules;
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
@@ -24,6 +26,8 @@ pub struct Context {
     pub pool: PgPool,
     /// The chain.
     pub nodes: Nodes,
+    /// What a SOL is worth.
+    pub prices: Prices,
     /// Publishes what was settled.
     pub publisher: Publisher,
     /// Ends everything.
@@ -39,6 +43,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// How to settle what is recorded now.
+    pub fn settle_rules(&self) -> SettleRules {
+        SettleRules {
+            at_confirmed: self.config.chain.settles_at_confirmed(),
+            sol_price_micro: self.prices.sol_micro(),
+            dust_below_micro: self.config.billing.dust_below_micro,
+        }
+    }
+
     /// Writes signatures down and wakes whoever examines them. What cannot be written is found again by polling.
     pub async fn note(
         &self,

@@ -72,7 +72,7 @@ pub async fn examine(
     let tagged = tagged_invoices(&context.pool, &transaction).await?;
     let accounts = context.accounts.borrow().clone();
     let verdict = verify(&transaction, &accounts, &tagged);
-    record(context, signature, transaction.slot, commitment, &verdict).await
+    record(context, signature, &transaction, commitment, &verdict).await
 }
 
 /// Invoices, in whatever state, whose references the transaction names.
@@ -104,19 +104,21 @@ async fn tagged_invoices(
 async fn record(
     context: &Context,
     signature: &str,
-    slot: u64,
+    transaction: &ChainTransaction,
     commitment: Commitment,
     verdict: &Verdict,
 ) -> Result<Examined, ExamineError> {
+    let slot = transaction.slot;
     let payment = ChainPayment {
         signature,
         slot,
+        block_time: transaction.block_time,
         commitment,
         verdict,
     };
-    let at_confirmed = context.config.chain.settles_at_confirmed();
+    let rules = context.settle_rules();
     let trace = TraceId::generate();
-    let recorded = record_chain_payment(&context.pool, &payment, at_confirmed, &trace).await;
+    let recorded = record_chain_payment(&context.pool, &payment, &rules, &trace).await;
     let recorded = match recorded {
         Ok(recorded) => recorded,
         Err(error) if error.is_transient() => return Err(error.into()),

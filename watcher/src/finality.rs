@@ -233,7 +233,8 @@ pub async fn forgotten(
 /// Takes a confirmation back.
 async fn take_back(context: &Context, row: &Waiting) -> Result<(), ExamineError> {
     let trace = TraceId::generate();
-    let reversed = reverse_chain_payment(&context.pool, &row.signature, &trace).await?;
+    let price = context.prices.sol_micro();
+    let reversed = reverse_chain_payment(&context.pool, &row.signature, price, &trace).await?;
     if let Some(publication) = reversed {
         tracing::warn!(signature = row.signature, slot = row.slot, trace_id = %trace, "payment_reversed");
         metrics::counter!("quittance_chain_reversals_total").increment(1);

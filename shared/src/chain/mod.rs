@@ -9,6 +9,7 @@
 
 mod admit;
 mod build;
+mod change;
 mod deposit;
 mod inbox;
 mod movement;

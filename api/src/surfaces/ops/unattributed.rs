@@ -66,7 +66,7 @@ pub async fn list_unattributed(
 ) -> Result<Json<UnattributedList>, FlatError> {
     let unattributed = sqlx::query_as!(
         UnattributedView,
-        r#"select u.id, u.signature, u.account, d.rail as "rail?", u.units, u.reason, u.invoice_id, u.found_at
+        r#"select u.id, u.signature, u.account, d.rail as "rail?", u.units::bigint as units, u.reason, u.invoice_id, u.found_at
            from unattributed_deposits u left join deposit_accounts d on d.account = u.account
            where u.resolved_at is null order by u.id limit $1"#,
         LIMIT
@@ -88,7 +88,9 @@ pub async fn attribute(
     let invoice = InvoiceId::parse(&body.invoice_id)
         .ok_or_else(|| FlatError::bad_request("bad invoice_id"))?;
     let mut transaction = begin(&app.pool).await?;
-    let attributed = attribute_deposit(&mut transaction, id, &invoice, &body.note, &trace).await?;
+    let price = app.prices.sol_micro();
+    let attributed =
+        attribute_deposit(&mut transaction, id, &invoice, &body.note, price, &trace).await?;
     let outcome = attributed
         .as_ref()
         .map_or_else(|refusal| word(*refusal), |_| "done");
