@@ -118,9 +118,7 @@ language sql security definer set search_path = public, pg_temp as $$
     update reference_sweeps s set next_at = clock_timestamp() + p_pause where s.invoice_id = any (p_invoices)
 $$;
 
-grant update (read_slot, read_until) on watched_keys to quittance_watcher;
-grant update (start_slot) on watched_keys to quittance_watcher;
-grant update (units, reason, detail) on unattributed_deposits to quittance_watcher;
+grant update (reason, detail) on unattributed_deposits to quittance_watcher;
 revoke execute on function
     note_signatures(text[], bigint[], text, smallint), take_signatures(text, integer, interval, uuid, bigint),
     take_dropped(integer, interval), first_undecided_slot(), take_references(integer, integer, interval),

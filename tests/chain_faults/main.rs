@@ -5,6 +5,7 @@
     reason = "a test suite: a failed step fails its test"
 )]
 
+mod absence;
 mod books;
 mod building;
 mod crashes;
@@ -23,3 +24,4 @@ mod scene;
 mod sockets;
 mod throttling;
 mod waiting;
+mod witnesses;

@@ -91,6 +91,9 @@ impl Net {
             .env("QUITTANCE_SOLANA_BEACON_KEY", self.beacon.to_string())
             .env("QUITTANCE_SOLANA_RPC_TIMEOUT_MS", "1000")
             .env("QUITTANCE_SOLANA_NODE_COOLDOWN_MS", "2000")
+            .env("QUITTANCE_SOLANA_NODE_ABSENT_MS", "1500")
+            .env("QUITTANCE_WATCH_GONE_ROUNDS", "3")
+            .env("QUITTANCE_WATCH_GONE_AFTER_MS", "600")
             .env("QUITTANCE_WATCH_POLL_INTERVAL_MS", "500")
             .env("QUITTANCE_WATCH_FINALITY_INTERVAL_MS", "100")
             .env("QUITTANCE_WATCH_SILENCE_MS", "2000")
@@ -143,6 +146,11 @@ impl Net {
     /// Where USDC is paid to.
     pub fn token_account(&self) -> Pubkey {
         get_associated_token_address_with_program_id(&self.treasury, &self.usdc, &TOKEN_PROGRAM)
+    }
+
+    /// The wallet that is paid.
+    pub fn treasury(&self) -> Pubkey {
+        self.treasury
     }
 
     /// The key that every payment names.

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::backfill::Ahead;
+use crate::openings::Seen;
 use crate::ripening::Ripening;
 
 /// Cheap to clone.
@@ -43,6 +44,8 @@ pub struct Context {
     pub ripening: Arc<Ripening>,
     /// Cursors that are ahead of the chain.
     pub ahead: Arc<Ahead>,
+    /// Balances with which books may begin.
+    pub openings: Arc<Seen>,
 }
 
 impl Context {

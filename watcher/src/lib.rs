@@ -12,6 +12,7 @@ pub mod gone;
 pub mod lease;
 pub mod lost;
 pub mod observe;
+pub mod openings;
 pub mod orphans;
 pub mod references;
 pub mod register;

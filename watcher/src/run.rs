@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::{
-    backfill, finality, follow, lease, lost, observe, orphans, references, register, release,
-    retention,
+    backfill, finality, follow, lease, lost, observe, openings, orphans, references, register,
+    release, retention,
 };
 
 /// Why the watcher could not start or stop as it should.
@@ -91,6 +91,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 backfill: Arc::new(Notify::new()),
                 ripening: Arc::default(),
                 ahead: Arc::default(),
+                openings: Arc::default(),
             };
             for task in tasks(context.clone(), share_keys, share_accounts) {
                 let _ = task.await;
@@ -119,7 +120,7 @@ fn tasks(
     context: Context,
     share_keys: watch::Sender<BTreeSet<String>>,
     share_accounts: watch::Sender<Arc<Vec<DepositAccount>>>,
-) -> [JoinHandle<()>; 10] {
+) -> [JoinHandle<()>; 11] {
     [
         supervised(
             "lease",
@@ -131,6 +132,7 @@ fn tasks(
         supervised("observe", observe::examine_found(context.clone())),
         supervised("finality", finality::track(context.clone())),
         supervised("lost", lost::sweep(context.clone())),
+        supervised("openings", openings::sweep(context.clone())),
         supervised("orphans", orphans::sweep(context.clone())),
         supervised("release", release::sweep(context.clone())),
         supervised("retention", retention::sweep(context)),

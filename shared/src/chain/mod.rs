@@ -9,6 +9,7 @@
 
 mod admit;
 mod agreement;
+mod balances;
 mod build;
 mod deposit;
 mod failure;
@@ -26,6 +27,7 @@ mod verify;
 
 pub use admit::{Admitted, Rejection, admit, signature_of};
 pub use agreement::{Alike, GONE_SLOTS, Judgement, Sight, Standing, Testimony, judge, reached_by};
+pub use balances::Balance;
 pub use build::{Due, Terms, unsigned_payment};
 pub use deposit::{DepositAccount, DepositError, deposit_accounts, known_deposit_accounts};
 pub use failure::RelayFailure;

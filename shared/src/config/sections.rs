@@ -150,6 +150,7 @@ pub struct SweepConfig {
     pub sweep_retention_interval_ms: u64,
     pub retention_events_days: u32,
     pub sweep_audit_interval_ms: u64,
+    pub sweep_reconcile_interval_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
