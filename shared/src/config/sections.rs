@@ -191,7 +191,6 @@ pub struct ChainConfig {
     pub relay_handler_timeout_ms: u64,
     pub relay_resend_interval_ms: u64,
     pub relay_attempts_max: i64,
-    pub relay_agreement_wait_ms: u64,
     pub submissions_per_invoice_per_hour: i64,
     pub submissions_per_user_per_minute: u32,
     pub builds_per_user_per_minute: u32,
