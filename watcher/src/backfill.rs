@@ -14,9 +14,11 @@ const OVERLAP_SLOTS: u64 = 150;
 
 /// Why a history was not read to its end; the next round starts at the same cursor.
 #[derive(Debug, thiserror::Error)]
-enum BackfillError {
+pub enum BackfillError {
+    /// No node.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The database.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
@@ -32,7 +34,8 @@ pub async fn poll(context: Context) {
         .await;
 }
 
-async fn round(context: &Context) -> Result<(), BackfillError> {
+/// Reads the histories of the held keys once.
+pub async fn round(context: &Context) -> Result<(), BackfillError> {
     let keys = context.held.borrow().clone();
     let mut failed = None;
     for key in keys {

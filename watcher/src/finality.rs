@@ -46,7 +46,7 @@ pub async fn track(context: Context) {
 }
 
 /// Looks at one batch; returns its size.
-async fn round(context: &Context) -> Result<usize, ExamineError> {
+pub async fn round(context: &Context) -> Result<usize, ExamineError> {
     let waiting = take(context).await?;
     if waiting.is_empty() {
         return Ok(0);

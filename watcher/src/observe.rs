@@ -75,6 +75,16 @@ pub async fn examine_found(context: Context) {
     running.join_all().await;
 }
 
+/// Examines what is due now; returns how many there were.
+pub async fn round(context: &Context) -> Result<usize, sqlx::Error> {
+    let taken = take(context, 64).await?;
+    let count = taken.len();
+    for row in taken {
+        work(context, row).await;
+    }
+    Ok(count)
+}
+
 async fn take(context: &Context, limit: i32) -> Result<Vec<Taken>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select signature as "signature!", slot, attempts as "attempts!", found_at as "found_at!"

@@ -14,9 +14,11 @@ const PAGES_MAX: usize = 5;
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
-enum ReferenceError {
+pub enum ReferenceError {
+    /// No node.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The database.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
@@ -31,7 +33,8 @@ pub async fn sweep(context: Context) {
     }
 }
 
-async fn round(context: &Context) -> Result<(), ReferenceError> {
+/// Looks up what is due now.
+pub async fn round(context: &Context) -> Result<(), ReferenceError> {
     let watcher = &context.config.watcher;
     let due = sqlx::query!(
         r#"select reference as "reference!" from take_references($1, $2)"#,

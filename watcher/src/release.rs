@@ -20,7 +20,8 @@ pub async fn sweep(context: Context) {
         .await;
 }
 
-async fn round(context: &Context) -> Result<(), SettlementError> {
+/// Looks once.
+pub async fn round(context: &Context) -> Result<(), SettlementError> {
     loop {
         let trace = TraceId::generate();
         let released = settle_ended_invoices(&context.pool, BATCH, &trace).await?;

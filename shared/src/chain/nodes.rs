@@ -1,6 +1,8 @@
 //! Solana nodes: every call bounded, one that fails is asked last for a while, errors without their URLs (which may
 //! hold access keys).
 
+mod transport;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
