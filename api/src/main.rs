@@ -2,8 +2,10 @@
 //! in the database's settlement functions; a request that is dropped half-way loses nothing.
 
 mod app;
+mod blockhashes;
 mod commands;
 mod deposits;
+mod followed;
 mod http;
 mod hub;
 mod prices;
@@ -11,6 +13,7 @@ mod run;
 mod session;
 mod streams;
 mod surfaces;
+mod token_accounts;
 mod turns;
 mod wallet;
 

@@ -90,7 +90,11 @@ impl World {
                 _ => {}
             }
         }
-        let needed = 2.min(self.hands.len());
+        let needed = if self.is_hasty {
+            1
+        } else {
+            2.min(self.hands.len())
+        };
         if agree < needed {
             wrong.push(format!(
                 "{} is settled by the word of {agree} of {} nodes",

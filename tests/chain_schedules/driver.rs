@@ -217,7 +217,10 @@ impl<'a> Driver<'a> {
         let node = self.world.hands[at].node.clone();
         let kind = self.world.rng.random_range(0..8_u32);
         let places: Vec<usize> = (0..self.world.payments.len()).collect();
-        let (Some(payment), true) = (self.world.pick(&places), count > 1 && kind > 0) else {
+        let (Some(payment), true) = (
+            self.world.pick(&places),
+            count > 1 && !self.world.is_hasty && kind > 0,
+        ) else {
             let slots = self.world.pick(&BOASTS).unwrap_or_default();
             node.boast(slots);
             self.world

@@ -18,7 +18,7 @@ const LAST_SLOTS: u64 = 400;
 const LAPS: usize = 12;
 /// Rounds of one part in one lap.
 const ROUNDS_MAX: usize = 20;
-const LAP_SECONDS: i32 = 100_000;
+const LAP_SECONDS: i32 = 22_000;
 
 /// By account: what came in and what went out.
 type Books = BTreeMap<String, (i128, i128)>;

@@ -24,6 +24,9 @@ const RENT: u64 = 2_039_280;
 const MINT_BYTES: usize = 82;
 const MINT_DECIMALS_AT: usize = 44;
 const MINT_INITIALIZED_AT: usize = 45;
+/// When a node that is of no use is left out.
+const NEVER_MS: &str = "86400000";
+const AT_ONCE_MS: &str = "1";
 /// Of both tokens.
 pub const DECIMALS: u8 = 6;
 
@@ -54,6 +57,8 @@ pub struct Ground {
     deployment: Deployment,
     /// The settings of watchers.
     pub config: Arc<Config>,
+    /// The same, of watchers that wait for no node.
+    pub hasty: Arc<Config>,
     /// Connections with a watcher's rights.
     pub pool: PgPool,
     /// Publishes what watchers settle.
@@ -73,7 +78,16 @@ impl Ground {
         let deployment = deployment.unwrap();
         let [treasury, beacon, dollar, tether] = [(); 4].map(|()| Keypair::new());
         let mints = [dollar.pubkey(), tether.pubkey()];
-        let config = settings(&deployment, treasury.pubkey(), beacon.pubkey(), mints);
+        let made = |absent_ms| {
+            settings(
+                &deployment,
+                treasury.pubkey(),
+                beacon.pubkey(),
+                mints,
+                absent_ms,
+            )
+        };
+        let (config, hasty) = (made(NEVER_MS), made(AT_ONCE_MS));
         let pool = db::pool(&config.database, "schedules").unwrap();
         let redis = RedisLink::connect(&config.redis).await.unwrap();
         let prefix = config.redis.redis_prefix.clone();
@@ -93,6 +107,7 @@ impl Ground {
             ],
             beacon: beacon.pubkey(),
             config: Arc::new(config),
+            hasty: Arc::new(hasty),
             deployment,
             pool,
             publisher,
@@ -144,6 +159,7 @@ fn settings(
     treasury: Pubkey,
     beacon: Pubkey,
     [dollar, tether]: [Pubkey; 2],
+    absent_ms: &str,
 ) -> Config {
     let mut variables = deployment.settings().for_watcher(ANY_PORT);
     let own = [
@@ -154,6 +170,9 @@ fn settings(
         ("QUITTANCE_USDT_MINT", tether.to_string()),
         ("QUITTANCE_SOLANA_NODE_COOLDOWN_MS", "1".to_owned()),
         ("QUITTANCE_WATCH_FINALITY_INTERVAL_MS", "1".to_owned()),
+        ("QUITTANCE_SOLANA_NODE_ABSENT_MS", absent_ms.to_owned()),
+        ("QUITTANCE_WATCH_GONE_ROUNDS", "2".to_owned()),
+        ("QUITTANCE_WATCH_GONE_AFTER_MS", "1000".to_owned()),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
     Config::from_variables(Process::Watcher, variables).unwrap()

@@ -14,7 +14,9 @@ use solana_rpc_client::rpc_client::RpcClientConfig;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use watcher::context::Context;
-use watcher::{backfill, finality, observe, orphans, references, register, release};
+use watcher::{
+    backfill, finality, lost, observe, openings, orphans, references, register, release,
+};
 
 use crate::calls::{Answers, NotedLine};
 use crate::ground::Ground;
@@ -38,11 +40,17 @@ pub enum Part {
     Release,
     /// Takes over from the dead.
     Orphans,
+    /// Asks again for what was given up.
+    Lost,
+    /// Writes down what accounts held in the beginning.
+    Openings,
 }
 
 /// All parts, in the order in which money passes them.
-pub const PARTS: [Part; 6] = [
+pub const PARTS: [Part; 8] = [
+    Part::Openings,
     Part::Orphans,
+    Part::Lost,
     Part::Backfill,
     Part::References,
     Part::Observe,
@@ -72,10 +80,15 @@ impl Watcher {
             };
             RpcClient::new_sender(line, RpcClientConfig::default())
         });
-        let nodes = Nodes::from_clients(clients.collect(), &ground.config.chain).unwrap();
+        let config = if world.is_hasty {
+            &ground.hasty
+        } else {
+            &ground.config
+        };
+        let nodes = Nodes::from_clients(clients.collect(), &config.chain).unwrap();
         let (ends, shutdown) = Shutdown::new();
         if registers {
-            let registered = register::register(&ground.config, &ground.pool, &nodes, &shutdown);
+            let registered = register::register(config, &ground.pool, &nodes, &shutdown);
             registered.await.unwrap();
         }
         let known = known_deposit_accounts(&ground.pool).await.unwrap();
@@ -83,7 +96,7 @@ impl Watcher {
         keys.insert(world.beacon.to_string());
         let context = Context {
             id: Uuid::new_v4(),
-            config: Arc::clone(&ground.config),
+            config: Arc::clone(config),
             pool: ground.pool.clone(),
             nodes,
             publisher: ground.publisher.clone(),
@@ -92,6 +105,9 @@ impl Watcher {
             held: watch::channel(keys).1,
             found: Arc::new(Notify::new()),
             backfill: Arc::new(Notify::new()),
+            ripening: Arc::default(),
+            ahead: Arc::default(),
+            openings: Arc::default(),
         };
         sqlx::query("insert into watchers (id) values ($1)")
             .bind(context.id)
@@ -128,9 +144,11 @@ impl Watcher {
                 Part::Backfill => told(backfill::round(context).await.map(|()| 0)),
                 Part::Observe => told(observe::round(context).await),
                 Part::Finality => told(finality::round(context).await),
-                Part::References => told(references::round(context).await.map(|()| 0)),
+                Part::References => told(references::round(context).await),
                 Part::Release => told(release::round(context).await.map(|()| 0)),
                 Part::Orphans => told(orphans::round(context).await.map(|()| 0)),
+                Part::Lost => told(lost::round(context).await),
+                Part::Openings => told(openings::round(context).await.map(|()| 0)),
             }
         };
         match tokio::time::timeout(HANGS, round).await {

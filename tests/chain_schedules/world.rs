@@ -115,6 +115,8 @@ pub struct World {
     pub payments: Vec<Payment>,
     /// What happened.
     pub trace: Vec<String>,
+    /// Nodes of no use are left out at once, and so none may lie.
+    pub is_hasty: bool,
     /// The chain's clock, unix milliseconds.
     now_ms: i64,
 }
@@ -128,6 +130,7 @@ impl World {
         chain.set_clock(Some(now_ms / 1_000));
         chain.advance(1);
         let count = rng.random_range(1..=NODES_MAX);
+        let is_hasty = rng.random_bool(0.2);
         let hands = (0..count).map(|_| Hand::on(&chain, rng.random()));
         let payer = Keypair::new_from_array([7; 32]);
         let between = |mint| {
@@ -146,7 +149,8 @@ impl World {
             users: Vec::new(),
             bills: Vec::new(),
             payments: Vec::new(),
-            trace: vec![format!("{count} nodes")],
+            trace: vec![format!("{count} nodes, hasty: {is_hasty}")],
+            is_hasty,
             now_ms,
             rng,
         }

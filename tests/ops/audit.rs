@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Every check, in the order of the answer.
-const CHECKS: [&str; 15] = [
+const CHECKS: [&str; 16] = [
     "debits_equal_credits",
     "balance_is_sum_of_transfers",
     "transfers_have_balances",
@@ -29,6 +29,7 @@ const CHECKS: [&str; 15] = [
     "chain_credits_are_backed",
     "chain_progress_is_shown",
     "ended_invoices_keep_nothing",
+    "books_equal_the_chain",
 ];
 
 async fn label(pool: &PgPool, invoice: &str, description: &str) {
@@ -109,7 +110,7 @@ const RESTORE: &str = "
     begin;
     set local session_replication_role = replica;
     delete from chain_credits; delete from chain_payments; delete from unattributed_deposits;
-    delete from outbox_batches; delete from subscriptions;
+    delete from outbox_batches; delete from subscriptions; delete from reconciliations;
     delete from adjustments; delete from transfers; delete from invoices;
     delete from balances; delete from users;
     insert into users select * from kept.users;

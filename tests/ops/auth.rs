@@ -20,11 +20,21 @@ fn endpoints(user: uuid::Uuid) -> Vec<(Method, String)> {
         "/ops/v1/queues/pay/resume".to_owned(),
         "/ops/v1/parked/1/retry".to_owned(),
         "/ops/v1/parked/1/discard".to_owned(),
+        "/ops/v1/unattributed/dismiss".to_owned(),
         "/ops/v1/unattributed/1/attribute".to_owned(),
+        "/ops/v1/unattributed/1/credit".to_owned(),
         "/ops/v1/unattributed/1/dismiss".to_owned(),
     ];
-    let gets = ["audit", "actions", "queues", "parked", "unattributed"]
-        .map(|what| format!("/ops/v1/{what}"));
+    let gets = [
+        "audit",
+        "actions",
+        "dust",
+        "queues",
+        "parked",
+        "reconciliation",
+        "unattributed",
+    ]
+    .map(|what| format!("/ops/v1/{what}"));
     posts
         .into_iter()
         .map(|path| (Method::POST, path))

@@ -6,7 +6,20 @@ use stack::Deployment;
 /// The token account that USDC arrives on.
 pub const USDC: &str = "the deployment's USDC account";
 
-/// Registers the accounts of the deployment's address.
+/// Registers the wallet of the deployment's address, which SOL arrives on; returns it.
+pub async fn register_wallet(deployment: &Deployment) -> String {
+    let wallet = deployment.settings().deposit_address.clone();
+    sqlx::query(
+        "insert into deposit_accounts (account, rail, recipient) values ($1, 'sol-native', $1)",
+    )
+    .bind(&wallet)
+    .execute(deployment.pool())
+    .await
+    .expect("the superuser may");
+    wallet
+}
+
+/// Registers the token accounts of the deployment's address.
 pub async fn register(deployment: &Deployment) {
     let recipient = &deployment.settings().deposit_address;
     let tokens = [
@@ -16,7 +29,8 @@ pub async fn register(deployment: &Deployment) {
     for (rail, account) in tokens {
         sqlx::query(
             "insert into deposit_accounts (account, rail, recipient, mint, token_program)
-             values ($1, $2, $3, 'a mint', 'a program')",
+             values ($1, $2, $3, 'a mint', 'a program')
+             on conflict (rail, recipient) do update set account = excluded.account",
         )
         .bind(account)
         .bind(rail)
@@ -29,6 +43,17 @@ pub async fn register(deployment: &Deployment) {
 
 /// A final transaction: units for invoices, and units for nobody.
 pub async fn record(pool: &PgPool, signature: &str, credits: &[(&str, i64)], rest: i64) {
+    record_on(pool, USDC, signature, credits, rest).await;
+}
+
+/// The same on another account.
+pub async fn record_on(
+    pool: &PgPool,
+    account: &str,
+    signature: &str,
+    credits: &[(&str, i64)],
+    rest: i64,
+) {
     let invoices: Vec<&str> = credits.iter().map(|(invoice, _)| *invoice).collect();
     let units: Vec<i64> = credits.iter().map(|(_, units)| *units).collect();
     let net: i64 = units.iter().sum::<i64>() + rest;
@@ -40,7 +65,7 @@ pub async fn record(pool: &PgPool, signature: &str, credits: &[(&str, i64)], res
             array_fill(null::text, array[cardinality($6)]), '0af7651916cd43dd8448eb211c80319c')",
     )
     .bind(signature)
-    .bind(USDC)
+    .bind(account)
     .bind(net)
     .bind(&invoices)
     .bind(&units)

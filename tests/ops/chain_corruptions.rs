@@ -14,6 +14,7 @@ const POSTED: &str = "chain_credits_are_posted";
 const BACKED: &str = "chain_credits_are_backed";
 const PROGRESS: &str = "chain_progress_is_shown";
 const KEPT: &str = "ended_invoices_keep_nothing";
+const CHAIN: &str = "books_equal_the_chain";
 
 /// A purchase paid with 3 too much, a paid top-up of 7, a pending invoice that has 6 of its price, a cancelled one that
 /// 8 came for too late, and 4 for nobody.
@@ -176,4 +177,19 @@ pub const CHAIN_CORRUPTIONS: &[Corruption] = &[
          update chain_payments set updated_at = now() - interval '2 minutes' where signature = 'part'",
         &[KEPT],
     ),
+    rows(
+        "an account holds less than the books say",
+        "insert into reconciliations (account, at, slot, theirs, ours)
+         select account, now(), 1, 5, 6 from deposit_accounts",
+        &[CHAIN],
+    ),
+    Corruption {
+        what: "a payment of long ago is gone that was counted when books and chain were the same",
+        plant: "update deposit_accounts set opening_units = 0, opening_slot = 0 where rail = 'sol-spl-usdc';
+                insert into reconciliations (account, at, slot, theirs, ours, mark_slot, mark_units, marked_at)
+                select account, now(), 1, 5, 5, 1, (select sum(net_units) + 1 from chain_payments), now()
+                from deposit_accounts where rail = 'sol-spl-usdc'",
+        repair: "update deposit_accounts set opening_units = null, opening_slot = null",
+        checks: &[CHAIN],
+    },
 ];

@@ -33,7 +33,7 @@ fn job(console: &Console, invoice: &str) -> String {
 async fn parked(deployment: &Deployment) -> Vec<Value> {
     let answer = get(deployment, "/ops/v1/parked").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(fields(&answer.body), ["parked"]);
+    assert_eq!(fields(&answer.body), ["next_cursor", "parked"]);
     answer.body["parked"].as_array().expect("a list").clone()
 }
 
@@ -75,6 +75,8 @@ async fn jobs_that_cannot_be_read_wait_for_a_human() {
         "payload",
         "queue",
         "reason",
+        "resolution",
+        "resolved_at",
     ];
     for job in &jobs {
         assert_eq!(fields(job), expected);
@@ -91,7 +93,7 @@ async fn jobs_that_cannot_be_read_wait_for_a_human() {
         assert!(is_now(time_of(job, "parked_at")), "{job}");
     }
     let ids: Vec<i64> = jobs.iter().filter_map(|job| job["id"].as_i64()).collect();
-    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+    assert!(ids.is_sorted_by(|one, next| one > next), "{ids:?}");
     let mut kept: Vec<&str> = jobs
         .iter()
         .filter_map(|job| job["payload"].as_str())
@@ -135,7 +137,8 @@ async fn a_retried_job_is_done_once_its_obstacle_is_gone() {
     enqueue(&deployment, &job(&console, &retried)).await;
     let first = until_parked(&deployment, 1).await;
     enqueue(&deployment, &job(&console, &discarded)).await;
-    let jobs = until_parked(&deployment, 2).await;
+    let mut jobs = until_parked(&deployment, 2).await;
+    jobs.reverse();
     assert_eq!(jobs[0], first[0]);
     for job in &jobs {
         let reason = job["reason"].as_str().expect("a text");

@@ -119,7 +119,7 @@ async fn operate(deployment: &Deployment, console: &Console) -> Vec<String> {
         .await
         .text,
     );
-    for what in ["audit", "actions", "queues", "parked"] {
+    for what in ["audit", "actions", "queues", "parked", "reconciliation"] {
         texts.push(get(deployment, &format!("/ops/v1/{what}")).await.text);
     }
     // Failures of our own are logged with their causes.

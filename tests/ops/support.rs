@@ -70,7 +70,7 @@ pub fn of_user(user: Uuid, what: &str) -> String {
 
 /// The action log, newest first.
 pub async fn actions(deployment: &Deployment) -> Vec<Value> {
-    let answer = get(deployment, "/ops/v1/actions").await;
+    let answer = get(deployment, "/ops/v1/actions?limit=200").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.body["actions"].as_array().expect("a list").clone()
 }
@@ -92,6 +92,8 @@ pub async fn everything(pool: &PgPool) -> Value {
             'credits', (select jsonb_agg(to_jsonb(t) order by t.id) from chain_credits t),
             'deposits', (select jsonb_agg(to_jsonb(t) order by t.id) from unattributed_deposits t),
             'accounts', (select jsonb_agg(to_jsonb(t) order by t.account) from deposit_accounts t),
+            'dust', (select jsonb_agg(to_jsonb(t) order by t.account) from deposit_dust t),
+            'reconciliations', (select jsonb_agg(to_jsonb(t) order by t.account) from reconciliations t),
             'relays', (select jsonb_agg(to_jsonb(t) order by t.signature) from relay_transactions t),
             'actions', (select jsonb_agg(to_jsonb(t) order by t.id) from operator_actions t),
             'outbox', (select jsonb_agg(to_jsonb(t) order by t.batch_id, t.id) from outbox t))",

@@ -29,7 +29,11 @@ async fn a_verb_that_a_path_does_not_take_is_refused() {
         ("/ops/v1/parked".to_owned(), &["GET"]),
         ("/ops/v1/parked/1/retry".to_owned(), &["POST"]),
         ("/ops/v1/parked/1/discard".to_owned(), &["POST"]),
+        ("/ops/v1/dust".to_owned(), &["GET"]),
+        ("/ops/v1/reconciliation".to_owned(), &["GET"]),
         ("/ops/v1/unattributed".to_owned(), &["GET"]),
+        ("/ops/v1/unattributed/dismiss".to_owned(), &["POST"]),
+        ("/ops/v1/unattributed/1/credit".to_owned(), &["POST"]),
         ("/ops/v1/unattributed/1/attribute".to_owned(), &["POST"]),
         ("/ops/v1/unattributed/1/dismiss".to_owned(), &["POST"]),
     ];

@@ -201,18 +201,21 @@ pub async fn run_worker_command(
 
 /// Runs `quittance-worker audit` to its end and returns what it found.
 pub async fn run_audit(environment: &BTreeMap<String, String>) -> Result<Value, ServiceError> {
-    let (status, process) = worker_command("audit", environment).await?;
-    let lines = process.lines().all();
-    // Log lines are JSON, too, but only the audit's outermost braces stand alone.
-    let found = lines.iter().position(|line| line == "{").and_then(|start| {
-        let text = lines.get(start..)?.join("\n");
-        serde_json::Deserializer::from_str(&text)
-            .into_iter()
-            .next()?
-            .ok()
-    });
+    run_report("audit", environment).await
+}
+
+/// Runs `quittance-worker <argument>` to its end, good or bad, and returns the JSON that it prints.
+pub async fn run_report(
+    argument: &str,
+    environment: &BTreeMap<String, String>,
+) -> Result<Value, ServiceError> {
+    let (status, process) = worker_command(argument, environment).await?;
+    // Log lines are JSON, too, but only the report's outermost braces stand alone, and only its inner lines are indented.
+    let is_of_report = |line: &String| line == "{" || line == "}" || line.starts_with(' ');
+    let lines = process.lines().all().into_iter().filter(is_of_report);
+    let found = serde_json::from_str(&lines.collect::<Vec<_>>().join("\n")).ok();
     found.ok_or_else(|| ServiceError::Command {
-        command: format!("{WORKER} audit"),
+        command: format!("{WORKER} {argument}"),
         status,
         tail: process.lines().tail(QUOTED_LINES),
     })

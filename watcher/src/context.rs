@@ -13,6 +13,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use crate::backfill::Ahead;
+use crate::openings::Seen;
+use crate::ripening::Ripening;
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
@@ -36,9 +40,20 @@ pub struct Context {
     pub found: Arc<Notify>,
     /// Histories must be read now: a subscription began.
     pub backfill: Arc<Notify>,
+    /// What waits for the chain's root.
+    pub ripening: Arc<Ripening>,
+    /// Cursors that are ahead of the chain.
+    pub ahead: Arc<Ahead>,
+    /// Balances with which books may begin.
+    pub openings: Arc<Seen>,
 }
 
 impl Context {
+    /// How many accounts are known: what was judged with fewer is judged again once it is found again.
+    pub fn accounts_known(&self) -> i32 {
+        i32::try_from(self.accounts.borrow().len()).unwrap_or(i32::MAX)
+    }
+
     /// Writes signatures down and wakes whoever examines them. What cannot be written is found again by polling.
     pub async fn note(
         &self,

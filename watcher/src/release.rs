@@ -20,7 +20,7 @@ pub async fn sweep(context: Context) {
         .await;
 }
 
-/// Looks once.
+/// Gives away all there is now.
 pub async fn round(context: &Context) -> Result<(), SettlementError> {
     loop {
         let trace = TraceId::generate();

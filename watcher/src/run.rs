@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::{
-    backfill, finality, follow, lease, observe, orphans, references, register, release, retention,
+    backfill, finality, follow, lease, lost, observe, openings, orphans, references, register,
+    release, retention,
 };
 
 /// Why the watcher could not start or stop as it should.
@@ -88,6 +89,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 held,
                 found: Arc::new(Notify::new()),
                 backfill: Arc::new(Notify::new()),
+                ripening: Arc::default(),
+                ahead: Arc::default(),
+                openings: Arc::default(),
             };
             for task in tasks(context.clone(), share_keys, share_accounts) {
                 let _ = task.await;
@@ -116,7 +120,7 @@ fn tasks(
     context: Context,
     share_keys: watch::Sender<BTreeSet<String>>,
     share_accounts: watch::Sender<Arc<Vec<DepositAccount>>>,
-) -> [JoinHandle<()>; 9] {
+) -> [JoinHandle<()>; 11] {
     [
         supervised(
             "lease",
@@ -127,6 +131,8 @@ fn tasks(
         supervised("references", references::sweep(context.clone())),
         supervised("observe", observe::examine_found(context.clone())),
         supervised("finality", finality::track(context.clone())),
+        supervised("lost", lost::sweep(context.clone())),
+        supervised("openings", openings::sweep(context.clone())),
         supervised("orphans", orphans::sweep(context.clone())),
         supervised("release", release::sweep(context.clone())),
         supervised("retention", retention::sweep(context)),

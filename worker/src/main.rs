@@ -1,25 +1,34 @@
-//! The job process, and the commands that need a database: `quittance-worker [run | migrate | audit]`.
+//! The job process, and the commands that need a database: `quittance-worker [run | migrate | audit | reconcile]`.
 
 mod group_commit;
 mod jobs;
 mod pauses;
 mod rails;
+mod reconcile;
 mod registry;
 mod run;
 mod sweeps;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use shared::chain::Nodes;
 use shared::config::{Config, ConfigError, Process};
 use shared::db::{self, DatabaseError};
 use shared::ledger::{self, LedgerError};
 use shared::telemetry::log_failure;
+
+use crate::reconcile::Reconciler;
+
+/// How long the command waits for books that are behind the chain.
+const RECONCILE_WAIT: Duration = Duration::from_secs(90);
 
 const USAGE: &str = "usage: quittance-worker [COMMAND]
 
   run       work until SIGTERM (the default)
   migrate   bring the database of DATABASE_URL up to date; needs its owner's role
   audit     check the ledger's invariants; prints JSON, exit code 1 when one is broken
+  reconcile compare the books with the chain now; prints JSON, exit code 1 when an account differs or cannot be compared
 ";
 
 /// Why the process ended badly.
@@ -33,7 +42,11 @@ enum Failure {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Run(#[from] run::RunError),
-    #[error("the audit cannot be printed")]
+    #[error(transparent)]
+    Reconcile(#[from] reconcile::ReconcileError),
+    #[error("SOLANA_RPC_URL is required: the books are compared with what nodes say")]
+    NoNodes,
+    #[error("what was found cannot be printed")]
     Print(#[from] serde_json::Error),
     #[error("the runtime cannot be started")]
     Runtime(#[from] std::io::Error),
@@ -45,6 +58,7 @@ fn main() -> ExitCode {
         "run" => work(),
         "migrate" => migrate(),
         "audit" => audit(),
+        "reconcile" => reconcile(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -91,6 +105,36 @@ async fn audit() -> Result<ExitCode, Failure> {
     let audit = ledger::audit(&pool, ledger::AUDIT_LIMIT).await?;
     println!("{}", serde_json::to_string_pretty(&audit)?);
     Ok(if audit.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[tokio::main]
+async fn reconcile() -> Result<ExitCode, Failure> {
+    let config = Config::load(Process::Command)?;
+    let nodes = Nodes::new(&config.chain).ok_or(Failure::NoNodes)?;
+    let pool = db::pool(&config.database, "quittance-reconcile")?;
+    let mut reconciler = Reconciler::new(pool.clone(), nodes);
+    eprintln!("asking the chain");
+    reconciler.take().await?;
+    for account in reconciler.waiting() {
+        eprintln!("{account}: waiting for the books of its slot");
+    }
+    reconciler.compare(RECONCILE_WAIT, || false).await?;
+    let found = ledger::reconciliation(&pool).await?;
+    println!("{}", serde_json::to_string_pretty(&found)?);
+    let left: Vec<&str> = found
+        .accounts
+        .iter()
+        .map(|books| books.account.as_str())
+        .filter(|account| !reconciler.has_compared(account))
+        .collect();
+    for account in &left {
+        eprintln!("{account}: could not be compared");
+    }
+    Ok(if found.ok && left.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -71,14 +71,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (pay_finisher, pay_finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Pay);
     let (relay_finisher, relay_finishing) = Finisher::spawn(redis.clone(), &prefix, Queue::Relay);
     let (group_commit, committing) = GroupCommit::spawn(&pool, &publisher, &config);
-    let broadcaster =
-        Nodes::new(&config.chain).map(|nodes| Broadcaster::new(pool.clone(), nodes, &config));
+    let nodes = Nodes::new(&config.chain);
+    let broadcaster = nodes
+        .clone()
+        .map(|nodes| Broadcaster::new(pool.clone(), nodes, &config));
     let pauses = pauses::follow(pool.clone(), &config, shutdown.clone());
     let sweeping = sweeps::start(&SweepContext {
         pool: pool.clone(),
         redis: redis.clone(),
         publisher: publisher.clone(),
         broadcaster: broadcaster.clone(),
+        nodes,
         shutdown: shutdown.clone(),
         config: config.clone(),
     });

@@ -150,6 +150,7 @@ pub struct SweepConfig {
     pub sweep_retention_interval_ms: u64,
     pub retention_events_days: u32,
     pub sweep_audit_interval_ms: u64,
+    pub sweep_reconcile_interval_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -178,6 +179,8 @@ pub struct ChainConfig {
     solana_ws_url: SecretString,
     pub solana_rpc_timeout_ms: u64,
     pub solana_node_cooldown_ms: u64,
+    pub solana_agreement: usize,
+    pub solana_node_absent_ms: u64,
     pub inapp_enabled: bool,
     pub solana_beacon_key: String,
     pub solana_settle_commitment: String,
@@ -186,7 +189,13 @@ pub struct ChainConfig {
     pub relay_handler_timeout_ms: u64,
     pub relay_resend_interval_ms: u64,
     pub relay_attempts_max: i64,
+    pub relay_agreement_wait_ms: u64,
+    pub submissions_per_invoice_per_hour: i64,
     pub submissions_per_user_per_minute: u32,
+    pub builds_per_user_per_minute: u32,
+    pub inapp_blockhash_cache_ms: u64,
+    pub inapp_account_cache_ms: u64,
+    pub inapp_missing_account_cache_ms: u64,
 }
 
 impl ChainConfig {
@@ -220,6 +229,8 @@ pub struct WatcherConfig {
     pub watch_lease_ms: u64,
     pub watch_concurrency: usize,
     pub watch_finality_interval_ms: u64,
+    pub watch_gone_rounds: u32,
+    pub watch_gone_after_ms: u64,
     pub watch_references_per_second: u32,
     pub watch_reference_days: u32,
 }

@@ -118,13 +118,33 @@ with deltas as (
     from invoices i
     where i.status = 'paid' and i.paid_at >= (select min(created_at) from outbox_batches)
       and not exists (select from outbox o where o.topic = 'invoice:' || i.id and o.message ->> 'kind' = 'invoice_paid')
+    union all
+    -- As a worker found out last: it asks the chain.
+    select 'books_equal_the_chain', 'account ' || r.account || ' held ' || r.theirs || ' in slot ' || r.slot
+           || ', the books say ' || r.ours
+    from reconciliations r where not r.ok
+    union all
+    -- What was added up once is still the sum.
+    select 'books_equal_the_chain', 'account ' || b.account || ' was said to have held ' || b.mark_units || ' in slot '
+           || b.mark_slot || ', the rows say ' || coalesce(b.units, 0)
+    from (
+        select r.account, r.mark_slot, r.mark_units, d.opening_units
+               + coalesce((select sum(p.net_units) from chain_payments p
+                           where p.account = r.account and p.state = 'finalized'
+                             and p.slot > d.opening_slot and p.slot <= r.mark_slot), 0)
+               - coalesce((select sum(o.units) from chain_outflows o
+                           where o.account = r.account and o.slot > d.opening_slot and o.slot <= r.mark_slot), 0) as units
+        from reconciliations r join deposit_accounts d using (account) where r.mark_slot is not null
+    ) as b
+    where b.mark_units is distinct from b.units
 )
 select c.name as "name!", count(v.name) as "violations!", min(v.example) as example
 from (values (1, 'debits_equal_credits'), (2, 'balance_is_sum_of_transfers'), (3, 'transfers_have_balances'),
              (4, 'balances_not_negative'), (5, 'balance_chain'), (6, 'one_debit_per_invoice'),
              (7, 'paid_invoices_have_evidence'), (8, 'debits_have_paid_invoices'), (9, 'paid_months_are_activated'),
              (10, 'events_are_published'), (11, 'payments_have_events'), (12, 'chain_credits_are_posted'),
-             (13, 'chain_credits_are_backed'), (14, 'chain_progress_is_shown'), (15, 'ended_invoices_keep_nothing')
+             (13, 'chain_credits_are_backed'), (14, 'chain_progress_is_shown'), (15, 'ended_invoices_keep_nothing'),
+             (16, 'books_equal_the_chain')
      ) as c (place, name)
 left join violations v on v.name = c.name
 group by c.place, c.name

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use connection::{RedisLink, client};
 pub use finisher::{Ending, Finish, Finisher};
 pub use jobs::{Envelope, EnvelopeError, PayJob, RelayJob, Reply, with_ttl};
-pub use parking::{ParkedJob, ParkingError, park, parked, resolve, take_parked};
+pub use parking::{ParkedFilter, ParkedJob, ParkingError, park, parked, resolve, take_parked};
 pub use producer::{EnqueueError, Producer, Sent};
 pub use source::{Delivery, Source};
 pub use statistics::{QueueStatistics, statistics};

@@ -30,6 +30,26 @@ pub struct ParkedJob {
     /// When it was parked.
     #[serde(with = "time::serde::rfc3339")]
     pub parked_at: OffsetDateTime,
+    /// When an operator decided.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub resolved_at: Option<OffsetDateTime>,
+    /// What: `retried` or `discarded`.
+    pub resolution: Option<String>,
+}
+
+/// Which parked jobs to list.
+#[derive(Debug, Clone, Copy)]
+pub struct ParkedFilter {
+    /// `open`, `resolved` or `all`.
+    pub state: &'static str,
+    /// `newest` or `oldest` first.
+    pub order: &'static str,
+    /// Those of one queue.
+    pub queue: Option<Queue>,
+    /// The number of the job after which the list goes on.
+    pub after: Option<i64>,
+    /// How many at most.
+    pub limit: i32,
 }
 
 /// Parks a delivery; parking the same entry twice keeps the first record. Written before the entry is acknowledged.
@@ -55,13 +75,18 @@ pub async fn park(
     Ok(())
 }
 
-/// The jobs parked now, oldest first, at most `limit`.
-pub async fn parked(pool: &PgPool, limit: i64) -> Result<Vec<ParkedJob>, ParkingError> {
+/// A page of parked jobs.
+pub async fn parked(pool: &PgPool, filter: ParkedFilter) -> Result<Vec<ParkedJob>, ParkingError> {
     Ok(sqlx::query_as!(
         ParkedJob,
-        "select id, queue, payload, reason, deliveries, parked_at from parked_jobs
-         where resolved_at is null order by id limit $1",
-        limit
+        r#"select id as "id!", queue as "queue!", payload as "payload!", reason as "reason!",
+                  deliveries as "deliveries!", parked_at as "parked_at!", resolved_at, resolution
+           from parked_page($1, $2, $3, $4, $5) with ordinality order by ordinality"#,
+        filter.state,
+        filter.order,
+        filter.queue.map(Queue::name),
+        filter.after,
+        filter.limit
     )
     .fetch_all(pool)
     .await?)
@@ -74,7 +99,7 @@ pub async fn take_parked(
 ) -> Result<Option<ParkedJob>, ParkingError> {
     Ok(sqlx::query_as!(
         ParkedJob,
-        "select id, queue, payload, reason, deliveries, parked_at from parked_jobs
+        "select id, queue, payload, reason, deliveries, parked_at, resolved_at, resolution from parked_jobs
          where id = $1 and resolved_at is null for update",
         id
     )

@@ -1,7 +1,7 @@
 //! Payments that were seen on chain: recorded at confirmed, settled at finalized, taken back when the chain forgets
 //! them. Whatever cannot pay its invoice goes to the owner's balance.
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
 use super::SettlementError;
 use crate::chain::{Commitment, Verdict};
@@ -134,49 +134,5 @@ pub async fn settle_ended_invoices(
     Ok(Released {
         count: row.settled,
         publication: Publication::from_row(row.batch_id, row.topics, row.messages),
-    })
-}
-
-/// Why a deposit was not attributed; nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttributionRefusal {
-    /// No such deposit waits.
-    NotFound,
-    /// The deposit is not final money on an account of ours, or it was given away already.
-    NothingToAttribute,
-    /// The invoice does not exist, or is not paid on that account.
-    InvoiceDoesNotFit,
-    /// The same transaction credited that invoice already.
-    InvoiceWasCredited,
-}
-
-/// Gives an unattributed deposit to an invoice, as an operator says; it settles like any payment.
-pub async fn attribute_deposit(
-    connection: &mut PgConnection,
-    deposit: i64,
-    invoice: &InvoiceId,
-    note: &str,
-    trace: &TraceId,
-) -> Result<Result<Option<Publication>, AttributionRefusal>, SettlementError> {
-    let row = sqlx::query!(
-        r#"select outcome as "outcome!", batch_id, topics, messages from attribute_deposit($1, $2, $3, $4)"#,
-        deposit,
-        invoice.as_str(),
-        note,
-        trace.as_str()
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(match row.outcome.as_str() {
-        "attributed" => Ok(Publication::from_row(
-            row.batch_id,
-            row.topics,
-            row.messages,
-        )),
-        "not_found" => Err(AttributionRefusal::NotFound),
-        "nothing_to_attribute" => Err(AttributionRefusal::NothingToAttribute),
-        "invoice_does_not_fit" => Err(AttributionRefusal::InvoiceDoesNotFit),
-        "invoice_was_credited" => Err(AttributionRefusal::InvoiceWasCredited),
-        _ => return Err(SettlementError::UnknownAnswer(row.outcome)),
     })
 }

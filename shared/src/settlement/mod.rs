@@ -7,6 +7,7 @@
 //! cancels, and adjusts, locks and attributes for operators. The Postgres roles allow exactly this and no direct write.
 
 mod adjust;
+mod attribution;
 mod balance;
 mod cancel;
 mod chain;
@@ -14,11 +15,14 @@ mod expire;
 mod lock;
 
 pub use adjust::{Adjustment, AdjustmentRefusal, adjust};
+pub use attribution::{
+    AttributionRefusal, CreditRefusal, DepositCredit, attribute_deposit, credit_deposit,
+};
 pub use balance::{PayOutcome, Settled, settle_from_balance};
 pub use cancel::cancel;
 pub use chain::{
-    AttributionRefusal, ChainPayment, Recorded, Released, attribute_deposit, record_chain_payment,
-    reverse_chain_payment, settle_ended_invoices,
+    ChainPayment, Recorded, Released, record_chain_payment, reverse_chain_payment,
+    settle_ended_invoices,
 };
 pub use expire::{Expired, expire};
 pub use lock::set_lock;

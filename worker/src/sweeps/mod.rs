@@ -5,11 +5,15 @@ mod audit;
 mod expiry;
 mod outbox;
 mod queues;
+mod reconcile;
 mod relay;
 mod retention;
+mod waiting;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use shared::chain::Nodes;
 use shared::config::Config;
 use shared::events::{PublishError, Publisher};
 use shared::ledger::LedgerError;
@@ -19,6 +23,7 @@ use shared::telemetry::{Shutdown, log_failure, supervised};
 use sqlx::PgPool;
 
 use crate::rails::solana::{Broadcaster, RelayError};
+use crate::reconcile::{ReconcileError, Reconciler};
 
 /// The longest a round may take; an audit of a large ledger is the slowest.
 const ROUND_MAX: Duration = Duration::from_mins(11);
@@ -47,6 +52,9 @@ pub enum SweepError {
     /// Auditing.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Comparing with the chain.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
 }
 
 /// What sweeps work with.
@@ -60,6 +68,8 @@ pub struct SweepContext {
     pub publisher: Publisher,
     /// Broadcasts transactions, if there are nodes.
     pub broadcaster: Option<Broadcaster>,
+    /// The nodes, if there are any.
+    pub nodes: Option<Nodes>,
     /// Ends the sweeps.
     pub shutdown: Shutdown,
     /// Intervals and limits.
@@ -90,11 +100,16 @@ pub fn start(context: &SweepContext) -> impl Future<Output = ()> + use<> {
         context,
         async |c| retention::sweep(c).await,
     );
+    let mut seen = BTreeSet::new();
+    let waiting = every("waiting", waiting::INTERVAL_MS, context, async move |c| {
+        waiting::sweep(c, &mut seen).await
+    });
     let mut tasks = vec![
         supervised("sweep", expiry),
         supervised("sweep", outbox),
         supervised("sweep", queues),
         supervised("sweep", retention),
+        supervised("sweep", waiting),
     ];
     if context.broadcaster.is_some() {
         let interval_ms = context.config.chain.relay_resend_interval_ms;
@@ -109,6 +124,16 @@ pub fn start(context: &SweepContext) -> impl Future<Output = ()> + use<> {
         });
         tasks.push(supervised("sweep", audit));
     }
+    if let Some(nodes) = context.nodes.clone()
+        && sweep.sweep_reconcile_interval_ms > 0
+    {
+        let mut reconciler = Reconciler::new(context.pool.clone(), nodes);
+        let interval_ms = sweep.sweep_reconcile_interval_ms;
+        let reconcile = every("reconcile", interval_ms, context, async move |c| {
+            reconcile::sweep(c, &mut reconciler).await
+        });
+        tasks.push(supervised("sweep", reconcile));
+    }
     async {
         for task in tasks {
             let _ = task.await;
@@ -121,10 +146,10 @@ fn every<F>(
     name: &'static str,
     interval_ms: u64,
     context: &SweepContext,
-    sweep: F,
+    mut sweep: F,
 ) -> impl Future<Output = ()> + use<F>
 where
-    F: for<'a> AsyncFn(&'a mut SweepContext) -> Result<(), SweepError>,
+    F: for<'a> AsyncFnMut(&'a mut SweepContext) -> Result<(), SweepError>,
 {
     let mut context = context.clone();
     async move {

@@ -107,7 +107,7 @@ fn check(
     if !rail.channels().contains(&channel) {
         return Err(FlatError::bad_request("rail_channel_mismatch"));
     }
-    if !app.rails.is_enabled(rail) {
+    if !app.offers(rail) {
         return Err(FlatError::bad_request("rail_not_enabled"));
     }
     let Object(action) = &body.bill_action;
@@ -203,7 +203,7 @@ fn check_text(text: &str, chars_max: usize, error: &'static str) -> Result<(), F
 }
 
 fn no_price(error: PriceUnavailable) -> FlatError {
-    FlatError::busy("fx_unavailable").retry_after(error.retry_after_seconds)
+    FlatError::busy("fx_unavailable").retry_after(error.retry_after_seconds.into())
 }
 
 fn refusal(error: CreateError) -> FlatError {

@@ -2,18 +2,27 @@
 
 mod action;
 mod adjust_balance;
+mod attribute_deposit;
 mod audit;
 mod auth;
 mod create_session;
 mod create_user;
+mod credit_deposit;
+mod deposit;
+mod dismiss_deposit;
+mod dismiss_deposits;
 mod list_actions;
+mod list_dust;
+mod list_parked;
 mod list_queues;
+mod list_unattributed;
 mod lock_balance;
-mod parked_jobs;
+mod page;
 mod path;
 mod pause_queue;
+mod reconciliation;
+mod resolve_parked;
 mod revoke_sessions;
-mod unattributed;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -50,21 +59,45 @@ pub fn routes(app: &App) -> Router<App> {
             "/ops/v1/queues/{queue}/resume",
             post(pause_queue::resume_queue),
         )
-        .route("/ops/v1/parked", get(parked_jobs::list_parked))
-        .route("/ops/v1/parked/{id}/retry", post(parked_jobs::retry_parked))
+        .route("/ops/v1/parked", get(list_parked::list_parked))
+        .route(
+            "/ops/v1/parked/{id}/retry",
+            post(resolve_parked::retry_parked),
+        )
         .route(
             "/ops/v1/parked/{id}/discard",
-            post(parked_jobs::discard_parked),
+            post(resolve_parked::discard_parked),
         )
-        .route("/ops/v1/unattributed", get(unattributed::list_unattributed))
+        .route("/ops/v1/dust", get(list_dust::list_dust))
+        .route(
+            "/ops/v1/reconciliation",
+            get(reconciliation::show_reconciliation),
+        )
+        .merge(deposits())
+        .route_layer(from_fn_with_state(app.clone(), auth::authorize))
+        .method_not_allowed_fallback(wrong_method)
+}
+
+fn deposits() -> Router<App> {
+    Router::new()
+        .route(
+            "/ops/v1/unattributed",
+            get(list_unattributed::list_unattributed),
+        )
+        .route(
+            "/ops/v1/unattributed/dismiss",
+            post(dismiss_deposits::dismiss_deposits),
+        )
         .route(
             "/ops/v1/unattributed/{id}/attribute",
-            post(unattributed::attribute),
+            post(attribute_deposit::attribute),
+        )
+        .route(
+            "/ops/v1/unattributed/{id}/credit",
+            post(credit_deposit::credit),
         )
         .route(
             "/ops/v1/unattributed/{id}/dismiss",
-            post(unattributed::dismiss),
+            post(dismiss_deposit::dismiss),
         )
-        .route_layer(from_fn_with_state(app.clone(), auth::authorize))
-        .method_not_allowed_fallback(wrong_method)
 }

@@ -3,6 +3,7 @@
 //! The rows of `relay_transactions` are the truth, and every step can be repeated: a worker may die anywhere, and any
 //! number of them may work at once. Nothing here touches an invoice; the watcher decides what was paid.
 
+mod agreement;
 mod broadcast;
 mod rows;
 mod signals;
@@ -36,7 +37,14 @@ pub struct Broadcaster {
     hold: Duration,
     /// The longest the first broadcast may take.
     patience: Duration,
+    /// How many nodes must agree that the time of a transaction is over.
+    agreement: usize,
+    /// How old a transaction is for which nodes that are away are not waited for any more.
+    agreement_wait: Duration,
 }
+
+/// How many nodes must say the same, where there are so many.
+const AGREEMENT: usize = 2;
 
 impl Broadcaster {
     /// Through these nodes.
@@ -44,6 +52,8 @@ impl Broadcaster {
         let hold = Duration::from_millis(config.chain.relay_handler_timeout_ms);
         Self {
             pool,
+            agreement: nodes.each().count().min(AGREEMENT),
+            agreement_wait: Duration::from_millis(config.chain.relay_agreement_wait_ms),
             nodes,
             resend: Duration::from_millis(config.chain.relay_resend_interval_ms),
             hold,

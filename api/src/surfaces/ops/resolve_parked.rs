@@ -1,4 +1,4 @@
-//! `GET /ops/v1/parked`, `POST /ops/v1/parked/{id}/retry` and `/discard`: jobs that wait for a human.
+//! `POST /ops/v1/parked/{id}/retry` and `/discard`: what becomes of a job that waits for a human.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -7,32 +7,17 @@ use serde::Serialize;
 use serde_json::json;
 use shared::db::begin;
 use shared::ids::TraceId;
-use shared::queue::{EnqueueError, ParkedJob, Queue, parked, resolve, take_parked, with_ttl};
+use shared::queue::{EnqueueError, Queue, resolve, take_parked, with_ttl};
 
 use super::action::{Action, record};
 use crate::app::App;
 use crate::http::flat::FlatError;
-
-const LIMIT: i64 = 200;
-
-/// The list.
-#[derive(Serialize)]
-pub struct ParkedList {
-    parked: Vec<ParkedJob>,
-}
 
 /// What was done.
 #[derive(Serialize)]
 pub struct Resolved {
     id: i64,
     resolution: &'static str,
-}
-
-/// Lists what is parked, oldest first.
-pub async fn list_parked(State(app): State<App>) -> Result<Json<ParkedList>, FlatError> {
-    Ok(Json(ParkedList {
-        parked: parked(&app.pool, LIMIT).await?,
-    }))
 }
 
 /// Enqueues a parked job again.
