@@ -21,7 +21,8 @@ pub async fn sweep(context: Context) {
         .await;
 }
 
-async fn round(context: &Context) -> Result<(), SettlementError> {
+/// Gives away all there is now.
+pub async fn round(context: &Context) -> Result<(), SettlementError> {
     loop {
         let trace = TraceId::generate();
         let price = context.prices.sol_micro();
