@@ -5,18 +5,21 @@ use std::sync::Arc;
 use shared::chain::{Nodes, SlotClock};
 use shared::config::Config;
 use shared::events::Publisher;
-use shared::invoices::RailRegistry;
+use shared::invoices::{Rail, RailRegistry};
+use shared::prices::Prices;
 use shared::queue::{Producer, Queue, RedisLink};
 use shared::telemetry::Shutdown;
 use sqlx::PgPool;
 
+use crate::blockhashes::Blockhashes;
 use crate::commands::pay_from_balance::PayFromBalance;
 use crate::commands::relay::Relay;
 use crate::deposits::Deposits;
+use crate::followed::Followed;
 use crate::http::rate::RateLimit;
-use crate::prices::Prices;
 use crate::session::Sessions;
 use crate::streams::Streams;
+use crate::token_accounts::TokenAccounts;
 use crate::turns::Turns;
 use crate::wallet::DepositWallet;
 
@@ -32,15 +35,20 @@ pub struct AppParts {
     pub publisher: Publisher,
     pub producers: Producers,
     pub rails: RailRegistry,
+    /// The rails that watchers follow.
+    pub followed: Followed,
     /// Solana nodes; none without `SOLANA_RPC_URL`.
     pub nodes: Option<Nodes>,
     /// The deposit wallet as the nodes see it; none without nodes.
     pub wallet: Option<DepositWallet>,
+    /// What transactions to sign are built from; none without nodes.
+    pub building: Option<Building>,
     /// The price of a SOL.
     pub prices: Prices,
     pub sessions: Sessions,
     pub rate: RateLimit,
     pub submission_rate: RateLimit,
+    pub build_rate: RateLimit,
     pub streams: Streams,
     pub pay: PayFromBalance,
     pub relay: Relay,
@@ -55,6 +63,12 @@ pub struct AppParts {
     /// Audits, one at a time.
     pub audits: tokio::sync::Mutex<()>,
     pub shutdown: Shutdown,
+}
+
+/// What the chain must be asked to build a transaction.
+pub struct Building {
+    pub blockhashes: Blockhashes,
+    pub token_accounts: TokenAccounts,
 }
 
 /// A producer for each queue.
@@ -76,6 +90,11 @@ impl Producers {
 impl App {
     pub fn new(parts: AppParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Whether invoices can be paid on this rail now.
+    pub fn offers(&self, rail: Rail) -> bool {
+        self.rails.is_enabled(rail) && self.followed.has(rail)
     }
 }
 

@@ -1,23 +1,26 @@
-//! Which account an invoice is to be paid to. Known accounts are the watcher's; one that it has not registered yet is
-//! asked of the chain.
+//! Which account an invoice is to be paid to, and which rails can be paid on: accounts are the watchers', and money is
+//! asked for only where a watcher looks.
 
 use std::sync::{Mutex, PoisonError};
 
-use shared::chain::{
-    DepositAccount, DepositError, Due, Nodes, deposit_accounts, known_deposit_accounts,
-};
-use shared::config::BillingConfig;
-use shared::invoices::{Invoice, Rail, RailRegistry};
+use shared::chain::{DepositAccount, DepositError, Due, known_deposit_accounts};
+use shared::invoices::{Invoice, InvoiceError, Rail, RailRegistry, remaining_units};
 use solana_pubkey::Pubkey;
 use sqlx::PgPool;
 
 /// Why it is not known what an invoice asks for.
 #[derive(Debug, thiserror::Error)]
 pub enum DueError {
-    /// Neither the database nor the chain said.
+    /// The database did not say.
     #[error(transparent)]
     Deposit(#[from] DepositError),
-    /// The invoice names an account that is not ours any more, or no key at all.
+    /// What was paid so far cannot be read.
+    #[error(transparent)]
+    Invoice(#[from] InvoiceError),
+    /// The whole price has landed, though not all of it finally.
+    #[error("a payment of this invoice is being confirmed")]
+    Covered,
+    /// The invoice names an account that no watcher has ever followed, or no key at all.
     #[error("the invoice cannot be paid in this deployment")]
     Unpayable,
 }
@@ -25,48 +28,42 @@ pub enum DueError {
 /// Accounts by rail, wallet and mint. They never change once known.
 pub struct Deposits {
     pool: PgPool,
-    config: BillingConfig,
     known: Mutex<Vec<DepositAccount>>,
 }
 
 impl Deposits {
     /// Knows nothing yet.
-    pub fn new(pool: PgPool, config: &BillingConfig) -> Self {
+    pub fn new(pool: PgPool) -> Self {
         Self {
             pool,
-            config: config.clone(),
             known: Mutex::default(),
         }
     }
 
-    /// What an invoice asks for on chain.
-    pub async fn due(
-        &self,
-        nodes: &Nodes,
-        rails: &RailRegistry,
-        invoice: &Invoice,
-    ) -> Result<Due, DueError> {
+    /// What an invoice still asks for on chain.
+    pub async fn due(&self, rails: &RailRegistry, invoice: &Invoice) -> Result<Due, DueError> {
+        let units = remaining_units(&self.pool, &invoice.id).await?;
+        if units == 0 {
+            return Err(DueError::Covered);
+        }
         let target = rails.target(
             invoice.rail,
             &invoice.address,
             &invoice.reference_pubkey,
-            invoice.amount_micro,
-            invoice.fx_micro_per_token,
+            units,
         );
-        let target = target.ok_or(DueError::Unpayable)?;
         let key = |text: &str| text.parse::<Pubkey>().map_err(|_| DueError::Unpayable);
         let recipient = key(&invoice.address)?;
         let mint = target.mint.as_deref().map(key).transpose()?;
         Ok(Due {
-            account: self.account(nodes, invoice.rail, recipient, mint).await?,
-            units: target.units,
+            account: self.account(invoice.rail, recipient, mint).await?,
+            units,
             reference: key(&invoice.reference_pubkey)?,
         })
     }
 
     async fn account(
         &self,
-        nodes: &Nodes,
         rail: Rail,
         recipient: Pubkey,
         mint: Option<Pubkey>,
@@ -87,10 +84,7 @@ impl Deposits {
         if let Some(known) = self.remembered().iter().find(fits) {
             return Ok(known.clone());
         }
-        let mut found = known_deposit_accounts(&self.pool).await?;
-        if !found.iter().any(|account| fits(&account)) {
-            found.extend(deposit_accounts(&self.config, nodes).await?);
-        }
+        let found = known_deposit_accounts(&self.pool).await?;
         let ours = found.iter().find(fits).cloned();
         *self.remembered() = found;
         ours.ok_or(DueError::Unpayable)

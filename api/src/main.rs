@@ -2,15 +2,17 @@
 //! in the database's settlement functions; a request that is dropped half-way loses nothing.
 
 mod app;
+mod blockhashes;
 mod commands;
 mod deposits;
+mod followed;
 mod http;
 mod hub;
-mod prices;
 mod run;
 mod session;
 mod streams;
 mod surfaces;
+mod token_accounts;
 mod turns;
 mod wallet;
 

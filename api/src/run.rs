@@ -6,27 +6,30 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::chain::{Commitment, Nodes, SlotClock};
-use shared::config::Config;
+use shared::config::{ChainConfig, Config};
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
 use shared::invoices::RailRegistry;
+use shared::prices::{FeedClientError, Prices};
 use shared::queue::{Producer, Queue, RedisLink};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::app::{App, AppParts, Producers};
+use crate::app::{App, AppParts, Building, Producers};
+use crate::blockhashes::Blockhashes;
 use crate::commands::pay_from_balance::PayFromBalance;
 use crate::commands::relay::Relay;
 use crate::deposits::Deposits;
+use crate::followed::Followed;
 use crate::http::rate::RateLimit;
 use crate::http::{frame, server};
 use crate::hub::Hub;
-use crate::prices::Prices;
 use crate::session::Sessions;
 use crate::streams::Streams;
 use crate::surfaces::{console, ops};
+use crate::token_accounts::TokenAccounts;
 use crate::turns::Turns;
 use crate::wallet::DepositWallet;
 
@@ -53,8 +56,8 @@ pub enum RunError {
     #[error("cannot connect to Redis at REDIS_URL; is it running?")]
     Redis(#[from] redis::RedisError),
     /// The HTTP client of the price feed.
-    #[error("the price feed cannot be read")]
-    Feed(#[from] reqwest_tls::Error),
+    #[error(transparent)]
+    Feed(#[from] FeedClientError),
     /// The address is taken or not ours.
     #[error("cannot listen on QUITTANCE_API_LISTEN")]
     Listen(#[from] std::io::Error),
@@ -76,6 +79,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let app = build(&config, &pool, &redis, publisher, &shutdown)?;
     supervised("rate limits", forget_quiet_users(app.clone()));
     supervised("block clock", measure_blocks(app.clone()));
+    // Once before the first request, so that an api which starts again offers what it offered.
+    if let Err(error) = app.followed.look().await {
+        telemetry::log_failure("the watched accounts cannot be read", &error);
+    }
+    supervised("followed", {
+        let app = app.clone();
+        async move { app.followed.wait(&app.shutdown).await }
+    });
     let ending = supervised("revocations", {
         let app = app.clone();
         async move { app.streams.clone().end_revoked(app).await }
@@ -123,19 +134,23 @@ fn build(
         relay: producer(Queue::Relay),
     };
     let nodes = Nodes::new(&config.chain);
+    let rails = RailRegistry::new(config);
     Ok(App::new(AppParts {
         pool: pool.clone(),
         redis: redis.clone(),
         publisher,
-        rails: RailRegistry::new(config),
+        followed: Followed::new(pool.clone(), &config.billing, &rails),
+        rails,
         wallet: nodes
             .clone()
             .and_then(|nodes| DepositWallet::new(nodes, &config.billing.solana_deposit_address)),
+        building: nodes.clone().map(|nodes| building(nodes, &config.chain)),
         nodes,
         prices: Prices::spawn(&config.billing, shutdown)?,
         sessions: Sessions::spawn(pool.clone(), config),
         rate: RateLimit::requests(&config.api),
         submission_rate: RateLimit::submissions(&config.chain),
+        build_rate: RateLimit::builds(&config.chain),
         streams: Streams::new(hub.clone(), config.stream.clone()),
         pay: PayFromBalance::new(
             hub.clone(),
@@ -145,7 +160,7 @@ fn build(
         ),
         relay: Relay::new(hub, producers.relay.clone(), config),
         producers,
-        deposits: Deposits::new(pool.clone(), &config.billing),
+        deposits: Deposits::new(pool.clone()),
         clock: SlotClock::default(),
         creations: Turns::of(1),
         submissions: Turns::of(1),
@@ -153,6 +168,18 @@ fn build(
         shutdown: shutdown.clone(),
         config: config.clone(),
     }))
+}
+
+fn building(nodes: Nodes, config: &ChainConfig) -> Building {
+    let ms = Duration::from_millis;
+    Building {
+        blockhashes: Blockhashes::new(nodes.clone(), ms(config.inapp_blockhash_cache_ms)),
+        token_accounts: TokenAccounts::new(
+            nodes,
+            ms(config.inapp_account_cache_ms),
+            ms(config.inapp_missing_account_cache_ms),
+        ),
+    }
 }
 
 fn router(app: App, metrics: PrometheusHandle, readiness: Readiness) -> Router {
@@ -201,6 +228,7 @@ async fn forget_quiet_users(app: App) {
             _ = ticks.tick() => {
                 app.rate.forget_quiet();
                 app.submission_rate.forget_quiet();
+                app.build_rate.forget_quiet();
             }
             () = app.shutdown.wait() => return,
         }

@@ -5,7 +5,9 @@
     reason = "a test suite: a failed step fails its test"
 )]
 
+mod absence;
 mod books;
+mod building;
 mod crashes;
 mod finality;
 mod floods;
@@ -16,8 +18,10 @@ mod notifications;
 mod outages;
 mod reading;
 mod relay;
+mod relay_agreement;
 mod relay_ends;
 mod scene;
 mod sockets;
 mod throttling;
 mod waiting;
+mod witnesses;

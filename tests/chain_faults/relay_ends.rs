@@ -1,12 +1,22 @@
 //! Broadcast transactions that do not land, do not stay, or fail.
 
 use fault_kit::{Commitment, RpcMethod, Sending};
+use serde_json::json;
 use solana_transaction_error::TransactionError;
 
 use crate::books::{assert_untouched, events, moved, until_paid_once};
 use crate::relay::{relayed, submit, submitted, until_relayed, until_sent};
 use crate::scene::{Bill, Net};
 use crate::waiting::{LIMIT, until, until_received};
+
+/// Waits until the first node was asked so often again where transactions stand.
+async fn rounds(net: &Net, more: u64) {
+    let calls = net.node().count(RpcMethod::GetSignatureStatuses) + more;
+    net.node()
+        .wait_for_calls(RpcMethod::GetSignatureStatuses, calls, LIMIT)
+        .await
+        .unwrap();
+}
 
 #[tokio::test]
 async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more() {
@@ -27,27 +37,20 @@ async fn case_57_what_never_lands_is_given_up_only_when_it_cannot_land_any_more(
         net.chain.slot_at(Commitment::Finalized),
     );
     net.chain.advance(200);
-    let rounds = net.node().count(RpcMethod::GetSignatureStatuses) + 5;
-    net.node()
-        .wait_for_calls(RpcMethod::GetSignatureStatuses, rounds, LIMIT)
-        .await
-        .unwrap();
+    rounds(&net, 5).await;
     assert_eq!(relayed(&deployment, &signature).await.0, "sending");
     let sends = net.node().count(RpcMethod::SendTransaction);
-    // One node is final that far, the other one may still find it.
-    net.nodes[1].set_lag(100);
-    net.chain.set_behind(Commitment::Finalized, 31);
-    let rounds = net.node().count(RpcMethod::GetSignatureStatuses) + 5;
-    net.node()
-        .wait_for_calls(RpcMethod::GetSignatureStatuses, rounds, LIMIT)
-        .await
-        .unwrap();
-    assert_eq!(relayed(&deployment, &signature).await.0, "sending");
+    rounds(&net, 5).await;
     assert_eq!(
         net.node().count(RpcMethod::SendTransaction),
         sends,
         "too late to send"
     );
+    // One node is final that far, the other one may still find it.
+    net.nodes[1].set_lag(100);
+    net.chain.set_behind(Commitment::Finalized, 31);
+    rounds(&net, 5).await;
+    assert_eq!(relayed(&deployment, &signature).await.0, "sending");
 
     net.nodes[1].set_lag(0);
 
@@ -102,7 +105,8 @@ async fn case_60_a_confirmed_transaction_that_vanishes_is_sent_again_while_it_ca
 #[tokio::test]
 async fn case_60_a_confirmed_transaction_that_vanishes_too_late_is_given_up() {
     let net = Net::start(1).await;
-    let deployment = net.launch(net.builder()).await;
+    let builder = net.builder().env("QUITTANCE_WATCH_GONE_AFTER_MS", "500");
+    let deployment = net.launch(builder).await;
     let bill = Bill::in_app(&deployment).await;
     let finalized = net.chain.slot_at(Commitment::Finalized);
     net.chain.hold_at(Commitment::Finalized, finalized);
@@ -144,7 +148,8 @@ async fn case_60_what_lands_and_fails_is_failed_and_the_invoice_stays_open() {
     until_relayed(&deployment, &signature, "failed").await;
     assert_untouched(&deployment, &bill).await;
     let again = submit(&bill, &text).await;
-    assert_eq!((again.status, again.error()), (502, "submit_failed"));
+    let expected = json!({"error": "submit_failed", "reason": "insufficient_sol"});
+    assert_eq!((again.status, again.body), (502, expected));
     let second = submitted(&net, &bill).await;
     until("the second one is sent", async || {
         (relayed(&deployment, &second).await.1 >= 1).then_some(())

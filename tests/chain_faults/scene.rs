@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
 use stack::deployment::Builder;
 use stack::{Console, Deployment};
 
@@ -90,6 +91,9 @@ impl Net {
             .env("QUITTANCE_SOLANA_BEACON_KEY", self.beacon.to_string())
             .env("QUITTANCE_SOLANA_RPC_TIMEOUT_MS", "1000")
             .env("QUITTANCE_SOLANA_NODE_COOLDOWN_MS", "2000")
+            .env("QUITTANCE_SOLANA_NODE_ABSENT_MS", "1500")
+            .env("QUITTANCE_WATCH_GONE_ROUNDS", "3")
+            .env("QUITTANCE_WATCH_GONE_AFTER_MS", "600")
             .env("QUITTANCE_WATCH_POLL_INTERVAL_MS", "500")
             .env("QUITTANCE_WATCH_FINALITY_INTERVAL_MS", "100")
             .env("QUITTANCE_WATCH_SILENCE_MS", "2000")
@@ -137,6 +141,16 @@ impl Net {
             TokenTransfer::between(payer.pubkey(), self.treasury, self.usdc, DECIMALS, units)
                 .tagged(&bill.references);
         TransactionBuilder::new(&payer, self.chain.blockhash()).token_transfer(&transfer)
+    }
+
+    /// Where USDC is paid to.
+    pub fn token_account(&self) -> Pubkey {
+        get_associated_token_address_with_program_id(&self.treasury, &self.usdc, &TOKEN_PROGRAM)
+    }
+
+    /// The wallet that is paid.
+    pub fn treasury(&self) -> Pubkey {
+        self.treasury
     }
 
     /// The key that every payment names.

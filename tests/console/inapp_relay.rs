@@ -13,6 +13,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer as _;
 use solana_transaction::versioned::VersionedTransaction;
 use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
+use stack::deployment::Builder;
 use stack::{Answer, Console, Deployment};
 
 use crate::inapp::{pending, set, submit, without_chain};
@@ -20,25 +21,13 @@ use crate::support::{
     LIMIT, assert_refused, assert_unchanged_by, books, finish, start, text_of, until, user,
 };
 
-/// Registers the account that USDC is paid to, as a watcher does once it has asked the chain.
-async fn register(deployment: &Deployment, view: &Value) -> DepositAccount {
+/// The account that USDC is paid to.
+fn account(view: &Value) -> DepositAccount {
     let recipient: Pubkey = text_of(&view["address"], "address").parse().expect("a key");
     let mint: Pubkey = text_of(&view["address"], "mint").parse().expect("a key");
     let program = TOKEN_PROGRAMS[0];
-    let account = get_associated_token_address_with_program_id(&recipient, &mint, &program);
-    sqlx::query(
-        "insert into deposit_accounts (account, rail, recipient, mint, token_program)
-         values ($1, 'sol-spl-usdc', $2, $3, $4) on conflict do nothing",
-    )
-    .bind(account.to_string())
-    .bind(recipient.to_string())
-    .bind(mint.to_string())
-    .bind(program.to_string())
-    .execute(deployment.pool())
-    .await
-    .expect("the superuser may");
     DepositAccount {
-        account,
+        account: get_associated_token_address_with_program_id(&recipient, &mint, &program),
         rail: Rail::SolSplUsdc,
         recipient,
         token: Some((mint, program)),
@@ -46,11 +35,11 @@ async fn register(deployment: &Deployment, view: &Value) -> DepositAccount {
 }
 
 /// A pending invoice, and what it asks for.
-async fn asked(deployment: &Deployment, console: &Console) -> (String, Due) {
+async fn asked(console: &Console) -> (String, Due) {
     let id = pending(console).await;
     let view = console.get_invoice(&id).await.expect("an answer").body;
     let due = Due {
-        account: register(deployment, &view).await,
+        account: account(&view),
         units: view["amount_micro"].as_u64().expect("an amount"),
         reference: text_of(&view, "reference_pubkey").parse().expect("a key"),
     };
@@ -89,8 +78,8 @@ async fn rows(deployment: &Deployment) -> Vec<(String, String)> {
 async fn what_does_not_pay_this_invoice_is_rejected_and_not_stored() {
     let deployment = start(without_chain()).await;
     let console = user(&deployment).await;
-    let (id, due) = asked(&deployment, &console).await;
-    let (_, other) = asked(&deployment, &console).await;
+    let (id, due) = asked(&console).await;
+    let (_, other) = asked(&console).await;
     let less = Due {
         units: due.units - 1,
         ..due.clone()
@@ -149,7 +138,7 @@ async fn without_a_worker_it_is_stored_once_and_the_caller_asks_again() {
         .env("QUITTANCE_SOLANA_RPC_TIMEOUT_MS", "500");
     let mut deployment = start(builder).await;
     let console = user(&deployment).await;
-    let (id, due) = asked(&deployment, &console).await;
+    let (id, due) = asked(&console).await;
     let (signature, body) = signed(&due, 9);
 
     let calls = (0..8).map(|_| hand_in(&console, &id, &body));
@@ -180,28 +169,103 @@ async fn without_a_worker_it_is_stored_once_and_the_caller_asks_again() {
     finish(deployment).await;
 }
 
-#[tokio::test]
-async fn submissions_of_an_invoice_are_bounded() {
-    let builder = without_chain()
+/// Nobody relays: the caller gives up at once, and the test says what became of it.
+async fn judged(
+    deployment: &Deployment,
+    console: &Console,
+    id: &str,
+    body: &str,
+    verdict: &'static str,
+) {
+    let answer = hand_in(console, id, body).await;
+    assert_refused(&answer, 503, "settlement_pending", "stored");
+    let judged = sqlx::query(verdict).execute(deployment.pool()).await;
+    assert_eq!(judged.expect("the superuser may").rows_affected(), 1);
+}
+
+const TAKEN: &str =
+    "update relay_transactions set state = 'expired', accepted = true where state = 'sending'";
+const REFUSED: &str = "update relay_transactions set state = 'failed', failure = 'insufficient_sol'
+                       where state = 'sending'";
+
+fn without_patience() -> Builder {
+    without_chain()
         .env("QUITTANCE_PAY_WAIT_TIMEOUT_MS", "300")
         .env("QUITTANCE_PAY_RESEND_MS", "299")
-        .env("QUITTANCE_RELAY_ATTEMPTS_MAX", "2");
+}
+
+fn refused_for(reason: &str) -> Value {
+    json!({"error": "submit_failed", "reason": reason})
+}
+
+#[tokio::test]
+async fn transactions_that_nodes_took_are_bounded_for_good() {
+    let builder = without_patience().env("QUITTANCE_RELAY_ATTEMPTS_MAX", "2");
     let deployment = start(builder).await;
     let console = user(&deployment).await;
-    let (id, due) = asked(&deployment, &console).await;
-    for seed in [7, 8] {
-        let answer = hand_in(&console, &id, &signed(&due, seed).1).await;
-        assert_refused(&answer, 503, "settlement_pending", "stored");
-        sqlx::query("update relay_transactions set state = 'failed', reason = 'a test says so'")
-            .execute(deployment.pool())
-            .await
-            .expect("the superuser may");
+    let (id, due) = asked(&console).await;
+    judged(&deployment, &console, &id, &signed(&due, 7).1, TAKEN).await;
+    // What no node took is no attempt.
+    for seed in 20..24 {
+        judged(&deployment, &console, &id, &signed(&due, seed).1, REFUSED).await;
     }
+    judged(&deployment, &console, &id, &signed(&due, 8).1, TAKEN).await;
+
     let refused = hand_in(&console, &id, &signed(&due, 9).1).await;
-    assert_refused(&refused, 429, "too_many_submissions", "the third");
+
+    assert_refused(&refused, 409, "submissions_exhausted", "the third");
+    assert!(!refused.headers.contains_key(RETRY_AFTER), "it is final");
     // What was stored before keeps its answer.
     let again = hand_in(&console, &id, &signed(&due, 7).1).await;
-    assert_refused(&again, 502, "submit_failed", "the first");
+    assert_eq!((again.status, again.body), (502, refused_for("other")));
+    let again = hand_in(&console, &id, &signed(&due, 20).1).await;
+    let expected = refused_for("insufficient_sol");
+    assert_eq!((again.status, again.body), (502, expected));
+    // A wallet that broadcasts by itself is still heard.
+    let noted = submit(&console, &id, &json!({"signature": signed(&due, 10).0})).await;
+    assert_eq!(noted.status, 200, "{}", noted.text);
+    finish(deployment).await;
+}
+
+#[tokio::test]
+async fn what_no_node_took_is_bounded_by_the_hour() {
+    let builder = without_patience().env("QUITTANCE_SUBMISSIONS_PER_INVOICE_PER_HOUR", "3");
+    let deployment = start(builder).await;
+    let console = user(&deployment).await;
+    let (id, due) = asked(&console).await;
+    for seed in [1, 2] {
+        judged(&deployment, &console, &id, &signed(&due, seed).1, REFUSED).await;
+    }
+    let noted = json!({"signature": signed(&due, 3).0});
+    assert_eq!(submit(&console, &id, &noted).await.status, 200);
+    let bodies = [
+        json!({"signed_b64": signed(&due, 4).1}),
+        json!({"signature": signed(&due, 5).0}),
+    ];
+    for body in &bodies {
+        let refused = submit(&console, &id, body).await;
+        assert_refused(&refused, 429, "too_many_submissions", "the fourth");
+        let wait = refused.headers[RETRY_AFTER].to_str().expect("a number");
+        let wait: u64 = wait.parse().expect("a number");
+        assert!((3_500..=3_600).contains(&wait), "{wait}");
+    }
+    // The oldest is about to leave the hour.
+    let aged =
+        "update relay_transactions set created_at = created_at - interval '59 minutes 50 seconds'
+                where signature = $1";
+    set(deployment.pool(), &signed(&due, 1).0, aged).await;
+    let refused = submit(&console, &id, &bodies[0]).await;
+    let wait = refused.headers[RETRY_AFTER].to_str().expect("a number");
+    assert!(wait.parse::<u64>().expect("a number") <= 10, "{wait}");
+    let aged = "update relay_transactions set created_at = created_at - interval '11 seconds' where signature = $1";
+    set(deployment.pool(), &signed(&due, 1).0, aged).await;
+
+    judged(&deployment, &console, &id, &signed(&due, 4).1, REFUSED).await;
+
+    // What is over is not kept, so that the invoice's rows are bounded, too.
+    assert_eq!(rows(&deployment).await.len(), 2);
+    let refused = submit(&console, &id, &bodies[1]).await;
+    assert_refused(&refused, 429, "too_many_submissions", "full again");
     finish(deployment).await;
 }
 
@@ -209,7 +273,7 @@ async fn submissions_of_an_invoice_are_bounded() {
 async fn a_payment_that_is_being_confirmed_is_not_made_twice() {
     let deployment = start(without_chain()).await;
     let console = user(&deployment).await;
-    let (id, due) = asked(&deployment, &console).await;
+    let (id, due) = asked(&console).await;
     set(
         deployment.pool(),
         &id,

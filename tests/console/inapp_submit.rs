@@ -129,7 +129,8 @@ async fn invoices_that_cannot_be_paid_so_are_told_apart() {
 #[tokio::test]
 async fn signatures_are_noted_for_the_watcher_and_bounded() {
     let builder = Deployment::builder().workers(0);
-    let deployment = start(builder.env("QUITTANCE_RELAY_ATTEMPTS_MAX", "3")).await;
+    let hourly = "QUITTANCE_SUBMISSIONS_PER_INVOICE_PER_HOUR";
+    let deployment = start(builder.env(hourly, "3")).await;
     let console = user(&deployment).await;
     let id = pending(&console).await;
     let before = books(deployment.pool()).await;
@@ -156,13 +157,12 @@ async fn signatures_are_noted_for_the_watcher_and_bounded() {
 }
 
 #[tokio::test]
-async fn without_an_answer_from_the_chain_nothing_is_judged() {
+async fn what_is_no_payment_is_judged_without_the_chain() {
     let deployment = start(without_chain()).await;
     let console = user(&deployment).await;
     let id = pending(&console).await;
-    // Which account the mint's payments go to is not known yet.
     let answer = submit(&console, &id, &json!({"signed_b64": "AQID"})).await;
-    assert_refused(&answer, 503, "unavailable", "no node");
+    assert_refused(&answer, 400, "tx_rejected: undecodable", "no node");
     assert_eq!(submissions(&deployment).await, [0, 0, 0]);
     finish(deployment).await;
 }

@@ -15,6 +15,7 @@ mod cross_site;
 mod csrf;
 mod entries;
 mod expiry;
+mod followed;
 mod fx;
 mod inapp;
 mod inapp_build;

@@ -9,7 +9,7 @@ use stack::chain::{Commitment, Signed, Version, Wallet};
 use stack::{Answer, Console, Deployment};
 
 use crate::scene::{
-    Asked, LIMIT, RAILS, balance, builder, invoice, next_event, payer, purchase, top_up,
+    Asked, LIMIT, RAILS, balance, builder, invoice, next_event, payer, purchase, top_up, until,
     until_balance, until_status,
 };
 
@@ -143,7 +143,10 @@ async fn the_recipients_token_account_is_made_once() {
         .create_token_account(chain.usdc(), &asked.recipient)
         .await
         .unwrap();
-    assert_eq!(count(&asked).await, 3);
+    until("the account is found", async || {
+        (count(&asked).await == 3).then_some(())
+    })
+    .await;
     deployment.finish().await.unwrap();
 }
 
@@ -289,41 +292,6 @@ async fn case_53_to_59_what_is_not_this_invoices_payment_is_rejected() {
         json!({"signed_b64": transaction.base64()}),
     )
     .await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    until_status(&console, &asked.id, "paid").await;
-    deployment.finish().await.unwrap();
-}
-
-#[tokio::test]
-async fn case_60_a_payer_without_the_money_is_refused_and_may_try_again() {
-    let deployment = builder().start().await.unwrap();
-    let console = deployment.user().await.unwrap();
-    let chain = deployment.chain();
-    let poor = chain
-        .wallet(stack::chain::Gift {
-            lamports: 100_000_000,
-            usdc: 1,
-            usdt: 0,
-        })
-        .await
-        .unwrap();
-    let asked = invoice(&console, &purchase("sol-spl-usdc", "crypto-inapp")).await;
-    let first = signed(&console, &asked.id, &poor).await;
-
-    let answer = submit(&console, &asked.id, json!({"signed_b64": first.base64()})).await;
-
-    assert_eq!((answer.status, answer.error()), (502, "submit_failed"));
-    let again = submit(&console, &asked.id, json!({"signed_b64": first.base64()})).await;
-    assert_eq!(
-        (again.status, again.error()),
-        (502, "submit_failed"),
-        "the same bytes, the same answer"
-    );
-    let invoice = console.get_invoice(&asked.id).await.unwrap().body;
-    assert_eq!(invoice["status"], "pending");
-    let rich = payer(&deployment).await;
-    let second = signed(&console, &asked.id, &rich).await;
-    let answer = submit(&console, &asked.id, json!({"signed_b64": second.base64()})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     until_status(&console, &asked.id, "paid").await;
     deployment.finish().await.unwrap();

@@ -29,7 +29,8 @@ pub async fn register(deployment: &Deployment) {
     for (rail, account) in tokens {
         sqlx::query(
             "insert into deposit_accounts (account, rail, recipient, mint, token_program)
-             values ($1, $2, $3, 'a mint', 'a program')",
+             values ($1, $2, $3, 'a mint', 'a program')
+             on conflict (rail, recipient) do update set account = excluded.account",
         )
         .bind(account)
         .bind(rail)

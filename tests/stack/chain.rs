@@ -17,6 +17,7 @@ pub mod wallet;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -124,19 +125,20 @@ pub struct Chain {
 impl Chain {
     /// Starts a local chain of its own, with random keys.
     pub async fn local() -> Result<Self, ChainError> {
-        Self::at(&Location::Local, &random_token(), None).await
+        Self::at(&Location::Local, &random_token(), SLOT, None).await
     }
 
     /// Starts or finds the chain and makes sure that everything is on it. The keys follow from the
-    /// seed, so that what is there already is found again.
+    /// seed, so that what is there already is found again. A chain of ours has slots of this length.
     pub async fn at(
         location: &Location,
         seed: &str,
+        slot: Duration,
         log: Option<&Path>,
     ) -> Result<Self, ChainError> {
         match location {
             Location::Local => {
-                let server = ChainServer::start(SLOT, log).await?;
+                let server = ChainServer::start(slot, log).await?;
                 let (rpc_url, ws_url) = (server.rpc_url(), server.ws_url());
                 let chain = provision::provision(&rpc_url, &ws_url, seed).await?;
                 Ok(Self {

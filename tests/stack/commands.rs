@@ -68,6 +68,11 @@ pub enum CommandError {
     /// A part ended by itself.
     #[error("everything was stopped, because {0}")]
     Died(String),
+    /// The api offers no rails.
+    #[error(
+        "the api offered no rails within {0} s: no watcher follows the deposit accounts; see .dev/log/watcher.log"
+    )]
+    NoRails(u64),
     /// The demonstration's stream ended early.
     #[error("the {stream} stream was closed before it said `{event}`")]
     StreamEnded {

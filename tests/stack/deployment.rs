@@ -2,6 +2,7 @@
 
 mod builder;
 mod closing;
+mod follow;
 
 use std::time::Duration;
 

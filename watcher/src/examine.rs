@@ -1,15 +1,17 @@
 //! One signature: fetched raw, decoded, judged by what it did, recorded. Twice is like once.
 
+use serde_json::Value;
 use shared::chain::{
-    ChainTransaction, Commitment, DecodeError, NodeError, TaggedInvoice, Verdict, verify,
+    ChainTransaction, Commitment, Look, NodeError, Shown, TaggedInvoice, Unreadable, Verdict,
+    verify,
 };
 use shared::ids::{InvoiceId, TraceId};
 use shared::invoices::Rail;
 use shared::settlement::{ChainPayment, SettlementError, record_chain_payment};
-use solana_rpc_client_api::custom_error::JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION;
 use sqlx::PgExecutor;
 
 use crate::context::Context;
+use crate::weigh::{Effect, Weighed, report_dispute, weigh};
 
 /// What looking led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +19,17 @@ pub enum Examined {
     /// Everything it did is recorded, at this slot.
     Recorded(u64),
     /// No node has it at this commitment, yet.
+    Waiting,
+    /// Some node has it, which is not enough.
+    Seen,
+    /// Every node answered, and none has a trace of it where it must have been.
     Absent,
     /// It is beyond this program, or the nodes, and is listed for an operator until it can be read after all.
     Listed,
+    /// Nodes contradict each other about it; it is listed until they do not.
+    Disputed,
+    /// What it did is not filled in anywhere, as is usual for a moment.
+    NoEffects,
 }
 
 /// Why it could not be examined now; it is due again soon.
@@ -36,47 +46,87 @@ pub enum ExamineError {
     Settlement(#[from] SettlementError),
 }
 
-/// Examines a signature at a commitment.
-pub async fn examine(
+/// Examines a signature that was heard of. What it pays is only shown, so one node's word is enough, unless confirmed
+/// payments settle.
+pub async fn examine_confirmed(
     context: &Context,
     signature: &str,
-    commitment: Commitment,
 ) -> Result<Examined, ExamineError> {
-    let landed = match context.nodes.transaction(signature, commitment).await {
-        Ok(Some(landed)) => landed,
-        Ok(None) => return Ok(Examined::Absent),
-        Err(NodeError::Refused { code, .. })
-            if code == JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION =>
-        {
-            return list(context, signature, "unsupported_version").await;
-        }
-        Err(error @ NodeError::Unreadable(_)) => {
-            tracing::error!(signature, %error, "a transaction cannot be read");
-            return list(context, signature, "unreadable").await;
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let transaction = match ChainTransaction::decode(&landed) {
-        Ok(transaction) => transaction,
-        // Some nodes fill effects in late.
-        Err(DecodeError::NoEffects) => return Ok(Examined::Absent),
-        Err(error) => {
-            tracing::error!(signature, %error, "a transaction cannot be read");
-            return list(context, signature, "unreadable").await;
-        }
-    };
-    if transaction.signature.to_string() != signature {
-        tracing::error!(signature, "a node answered with another transaction");
-        return Ok(Examined::Absent);
+    if context.config.chain.settles_at_confirmed() {
+        let weighed = weigh(context, signature, 0, Commitment::Confirmed, true).await?;
+        return conclude(context, signature, Commitment::Confirmed, weighed).await;
     }
+    let Shown { transaction, .. } =
+        match context.nodes.look(signature, Commitment::Confirmed).await? {
+            Look::Shown(shown) => *shown,
+            Look::Absent => return Ok(Examined::Waiting),
+            Look::Unreadable(unreadable) => {
+                return set_unreadable(context, signature, unreadable).await;
+            }
+        };
     let tagged = tagged_invoices(&context.pool, &transaction).await?;
     let accounts = context.accounts.borrow().clone();
     let verdict = verify(&transaction, &accounts, &tagged);
-    record(context, signature, transaction.slot, commitment, &verdict).await
+    record(
+        context,
+        signature,
+        &transaction,
+        Commitment::Confirmed,
+        &verdict,
+    )
+    .await
+}
+
+/// Examines a signature that should be final: settled is what enough nodes show alike.
+pub async fn examine_final(
+    context: &Context,
+    signature: &str,
+    slot: u64,
+    is_patient: bool,
+) -> Result<Examined, ExamineError> {
+    let weighed = weigh(context, signature, slot, Commitment::Finalized, is_patient).await?;
+    conclude(context, signature, Commitment::Finalized, weighed).await
+}
+
+async fn conclude(
+    context: &Context,
+    signature: &str,
+    commitment: Commitment,
+    weighed: Weighed,
+) -> Result<Examined, ExamineError> {
+    match weighed {
+        Weighed::Settled(effect) => {
+            let Effect { shown, verdict } = *effect;
+            record(context, signature, &shown.transaction, commitment, &verdict).await
+        }
+        Weighed::Absent => Ok(Examined::Absent),
+        Weighed::Open => Ok(Examined::Waiting),
+        Weighed::Seen => Ok(Examined::Seen),
+        Weighed::Unreadable(unreadable) => set_unreadable(context, signature, unreadable).await,
+        Weighed::Disputed(answers) => {
+            report_dispute(signature, &answers);
+            list(context, signature, "disputed", Some(&answers)).await?;
+            Ok(Examined::Disputed)
+        }
+    }
+}
+
+async fn set_unreadable(
+    context: &Context,
+    signature: &str,
+    unreadable: Unreadable,
+) -> Result<Examined, ExamineError> {
+    match unreadable {
+        Unreadable::NoEffects => Ok(Examined::NoEffects),
+        Unreadable::Version | Unreadable::Garbled => {
+            list(context, signature, unreadable.name(), None).await?;
+            Ok(Examined::Listed)
+        }
+    }
 }
 
 /// Invoices, in whatever state, whose references the transaction names.
-async fn tagged_invoices(
+pub async fn tagged_invoices(
     executor: impl PgExecutor<'_>,
     transaction: &ChainTransaction,
 ) -> Result<Vec<TaggedInvoice>, sqlx::Error> {
@@ -104,25 +154,28 @@ async fn tagged_invoices(
 async fn record(
     context: &Context,
     signature: &str,
-    slot: u64,
+    transaction: &ChainTransaction,
     commitment: Commitment,
     verdict: &Verdict,
 ) -> Result<Examined, ExamineError> {
+    let slot = transaction.slot;
     let payment = ChainPayment {
         signature,
         slot,
+        block_time: transaction.block_time,
         commitment,
         verdict,
     };
-    let at_confirmed = context.config.chain.settles_at_confirmed();
+    let rules = context.settle_rules();
     let trace = TraceId::generate();
-    let recorded = record_chain_payment(&context.pool, &payment, at_confirmed, &trace).await;
+    let recorded = record_chain_payment(&context.pool, &payment, &rules, &trace).await;
     let recorded = match recorded {
         Ok(recorded) => recorded,
         Err(error) if error.is_transient() => return Err(error.into()),
         Err(error) => {
             shared::telemetry::log_failure("a payment cannot be recorded", &error);
-            return list(context, signature, "not_recordable").await;
+            list(context, signature, "not_recordable", None).await?;
+            return Ok(Examined::Listed);
         }
     };
     if let Some(publication) = recorded.publication {
@@ -148,19 +201,26 @@ async fn record(
 }
 
 /// Tells an operator about a transaction that may hold money and cannot be judged, once.
-async fn list(
+pub async fn list(
     context: &Context,
     signature: &str,
     reason: &'static str,
-) -> Result<Examined, ExamineError> {
-    let listed = sqlx::query!(
-        "insert into unattributed_deposits (signature, reason) values ($1, $2) on conflict do nothing",
+    detail: Option<&Value>,
+) -> Result<(), sqlx::Error> {
+    let is_news = sqlx::query_scalar!(
+        r#"insert into unattributed_deposits as u (signature, reason, detail) values ($1, $2, $3)
+           on conflict (signature, account)
+               where reason not in ('reversed_after_settlement', 'changed_after_settlement', 'awaiting_price', 'not_creditable')
+               do update set reason = excluded.reason, detail = excluded.detail
+               where u.resolved_at is null and (u.reason, u.detail) is distinct from (excluded.reason, excluded.detail)
+           returning xmax = 0 as "is_news!""#,
         signature,
-        reason
+        reason,
+        detail
     )
-    .execute(&context.pool)
+    .fetch_optional(&context.pool)
     .await?;
-    if listed.rows_affected() > 0 {
+    if is_news == Some(true) {
         tracing::error!(signature, reason, "a transaction waits for an operator");
         metrics::counter!("quittance_chain_unjudged_total", "reason" => reason).increment(1);
     }
@@ -172,5 +232,5 @@ async fn list(
     )
     .execute(&context.pool)
     .await?;
-    Ok(Examined::Listed)
+    Ok(())
 }

@@ -1,38 +1,41 @@
-//! Follows what was confirmed until it is final, and takes back what the chain has forgotten. Several nodes must not
-//! contradict each other: money settles when one says final and none that is as far, or nearly so, says otherwise. One
-//! that is far behind, or dead, is not waited for.
+//! Follows what was confirmed until it is final. Money settles when enough nodes show the same effect and none that must
+//! know contradicts; nothing that one node or one transaction does delays the others.
+//!
+//! The socket tells the chain's root with each slot, so that finality is asked for when there is something to hear. Without
+//! it a timer asks where everything stands.
 
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use shared::chain::{Commitment, Node, NodeError};
+use shared::chain::{GONE_SLOTS, NodeError, Sight, Standing};
 use shared::db::interval;
-use shared::ids::TraceId;
-use shared::settlement::reverse_chain_payment;
-use solana_transaction_status_client_types::{TransactionConfirmationStatus, TransactionStatus};
-use tokio::sync::Notify;
+use shared::telemetry::log_failure;
 
 use crate::context::Context;
-use crate::examine::{ExamineError, Examined, examine};
-use crate::observe::end;
+use crate::examine::{ExamineError, Examined, examine_final, list};
+use crate::gone;
+use crate::observe::FAILED;
 
 /// Signatures whose status is asked at once; nodes take no more.
 const BATCH: usize = 256;
 /// How long a round may take before it is repeated; a dead watcher's is taken over when its lease is over.
 const HOLD: Duration = Duration::from_secs(20);
-/// A blockhash lives so many slots at most: what is not there so long after its slot cannot come back.
-const GONE_SLOTS: u64 = 150;
-/// A node that is less behind than this is waited for; one that is so much further than a transaction must know it.
-const LAG_SLOTS: u64 = 32;
-/// The pause after a final transaction was not shown.
+/// The pause after a final transaction was not shown; each is twice the one before.
 const ABSENT: Duration = Duration::from_millis(250);
+/// The longest pause while nodes disagree.
+const DISPUTE_MAX: Duration = Duration::from_secs(30);
 /// The pause after a final transaction could not be read: it can be sooner or later.
-const UNREAD: Duration = Duration::from_secs(5);
+const LISTED: Duration = Duration::from_secs(5);
+/// No pause is longer.
+const PAUSE_MAX: Duration = Duration::from_mins(5);
+/// Attempts after which a transaction whose effects are still missing is listed.
+const PATIENCE: i32 = 5;
 
 struct Waiting {
     signature: String,
     slot: u64,
+    attempts: i32,
 }
 
 /// Follows until the process stops.
@@ -42,49 +45,40 @@ pub async fn track(context: Context) {
         while round(context).await? >= BATCH && !context.shutdown.is_stopping() {}
         Ok::<(), ExamineError>(())
     };
-    context.every("finality", pause, &Notify::new(), work).await;
+    context
+        .every("finality", pause, &context.ripening.ripe, work)
+        .await;
 }
 
 /// Looks at one batch; returns its size.
-async fn round(context: &Context) -> Result<usize, ExamineError> {
-    let waiting = take(context).await?;
+pub async fn round(context: &Context) -> Result<usize, ExamineError> {
+    let silence = Duration::from_millis(context.config.watcher.watch_silence_ms);
+    let root = context.ripening.root(silence);
+    let waiting = take(context, root).await?;
     if waiting.is_empty() {
         return Ok(0);
     }
-    let signatures: Vec<String> = waiting.iter().map(|row| row.signature.clone()).collect();
-    let answers = ask(context, &signatures).await?;
-    let (mut is_final, mut gone, mut later) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, row) in waiting.iter().enumerate() {
-        match judge(place, row.slot, &answers) {
-            Judgement::Final => is_final.push(row.signature.clone()),
-            Judgement::Gone => gone.push(row),
-            Judgement::Open => later.push(row.signature.clone()),
-            Judgement::Disputed(node) => {
-                report_dispute(&row.signature, node);
-                later.push(row.signature.clone());
-            }
-        }
-    }
-
-    let settled = futures::stream::iter(is_final)
-        .map(|signature| settle(context, signature))
-        .buffer_unordered(context.config.watcher.watch_concurrency);
-    let settled: Vec<Result<(), ExamineError>> = settled.collect().await;
-    for row in gone {
-        take_back(context, row).await?;
-    }
-    let pause = Duration::from_millis(context.config.watcher.watch_finality_interval_ms);
-    postpone(context, &later, pause).await?;
-    settled.into_iter().collect::<Result<Vec<()>, _>>()?;
-    Ok(waiting.len())
+    let count = waiting.len();
+    let due = match root {
+        Some(_) => waiting,
+        None => sift(context, waiting).await?,
+    };
+    futures::stream::iter(due)
+        .for_each_concurrent(context.config.watcher.watch_concurrency, async |row| {
+            settle(context, &row).await;
+        })
+        .await;
+    Ok(count)
 }
 
-async fn take(context: &Context) -> Result<Vec<Waiting>, sqlx::Error> {
+async fn take(context: &Context, root: Option<u64>) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select signature as "signature!", slot from take_signatures('confirmed', $1, $2, $3)"#,
+        r#"select signature as "signature!", slot, attempts as "attempts!"
+           from take_signatures('confirmed', $1, $2, $3, $4)"#,
         i32::try_from(BATCH).unwrap_or(i32::MAX),
         interval(HOLD),
-        context.id
+        context.id,
+        root.and_then(|root| i64::try_from(root).ok())
     )
     .fetch_all(&context.pool)
     .await?;
@@ -94,39 +88,51 @@ async fn take(context: &Context) -> Result<Vec<Waiting>, sqlx::Error> {
             .slot
             .and_then(|slot| u64::try_from(slot).ok())
             .unwrap_or(0),
+        attempts: row.attempts,
     });
     Ok(waiting.collect())
 }
 
-fn is_finalized(status: &TransactionStatus) -> bool {
-    status.confirmation_status == Some(TransactionConfirmationStatus::Finalized)
-        || status.confirmation_status.is_none() && status.confirmations.is_none()
+/// Asks every node where all of it stands, and returns what may be final or gone; the rest is due again in time.
+async fn sift(context: &Context, waiting: Vec<Waiting>) -> Result<Vec<Waiting>, ExamineError> {
+    let signatures: Vec<String> = waiting.iter().map(|row| row.signature.clone()).collect();
+    let answers = match standings(context, &signatures).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            postpone(context, &signatures, FAILED).await?;
+            return Err(error.into());
+        }
+    };
+    let (mut due, mut early) = (Vec::new(), Vec::new());
+    for (place, row) in waiting.into_iter().enumerate() {
+        let mut seen = answers.iter().filter_map(|standings| standings.get(place));
+        let is_telling = |standing: &Standing| match standing.sight {
+            Sight::Final => true,
+            Sight::Seen => false,
+            Sight::Unknown => standing.finalized > row.slot.saturating_add(GONE_SLOTS),
+        };
+        if seen.any(is_telling) {
+            due.push(row);
+        } else {
+            early.push(row.signature);
+        }
+    }
+    let pause = Duration::from_millis(context.config.watcher.watch_finality_interval_ms);
+    postpone_untried(context, &early, pause).await?;
+    Ok(due)
 }
 
-/// What one node says about a batch, and which slot was final there before that.
-struct Answer<'a> {
-    node: &'a Node,
-    finalized: u64,
-    statuses: Vec<Option<TransactionStatus>>,
-}
-
-/// Asks all nodes at once; one that does not answer contradicts nobody.
-async fn ask<'a>(
-    context: &'a Context,
+/// Where every node that answers sees these transactions; an error only when none answers.
+async fn standings(
+    context: &Context,
     signatures: &[String],
-) -> Result<Vec<Answer<'a>>, NodeError> {
-    let asked = context
-        .nodes
-        .each()
-        .map(async |node| (node, node.statuses(signatures).await));
+) -> Result<Vec<Vec<Standing>>, NodeError> {
+    let asked = context.nodes.each().filter(|node| node.is_asked());
+    let asked = asked.map(|node| node.standings(signatures));
     let (mut answers, mut failed) = (Vec::new(), None);
-    for (node, answer) in join_all(asked).await {
+    for answer in join_all(asked).await {
         match answer {
-            Ok((statuses, finalized)) => answers.push(Answer {
-                node,
-                finalized,
-                statuses,
-            }),
+            Ok(standings) => answers.push(standings),
             Err(error) => failed = Some(error),
         }
     }
@@ -136,69 +142,55 @@ async fn ask<'a>(
     }
 }
 
-/// What all answers together say about one transaction.
-enum Judgement<'a> {
-    /// It stays.
-    Final,
-    /// It is gone for good.
-    Gone,
-    /// Not decided.
-    Open,
-    /// Final, if it were not for this node, which must know.
-    Disputed(&'a Node),
-}
-
-fn judge<'a>(place: usize, slot: u64, answers: &[Answer<'a>]) -> Judgement<'a> {
-    let status = |answer: &Answer<'_>| answer.statuses.get(place).cloned().flatten();
-    let final_slots = answers
-        .iter()
-        .filter_map(|answer| status(answer).filter(is_finalized));
-    let front = answers.iter().map(|answer| answer.finalized).max();
-    let Some(slot_now) = final_slots.map(|status| status.slot).max() else {
-        let is_gone = |answer: &Answer<'_>| {
-            let is_far = answer.finalized > slot.saturating_add(GONE_SLOTS);
-            let is_stale = Some(answer.finalized.saturating_add(GONE_SLOTS)) < front;
-            status(answer).is_none() && (is_far || is_stale)
-        };
-        return if answers.iter().all(is_gone) {
-            Judgement::Gone
-        } else {
-            Judgement::Open
-        };
+/// Settles one, or says when to look again. What fails is due again soon, and nothing else is.
+async fn settle(context: &Context, row: &Waiting) {
+    let pause = match try_settle(context, row).await {
+        Ok(None) => return,
+        Ok(Some(pause)) => pause,
+        Err(error) => {
+            log_failure("a payment cannot be settled now", &error);
+            FAILED
+        }
     };
-    let mut others = answers
-        .iter()
-        .filter(|answer| !status(answer).is_some_and(|status| is_finalized(&status)))
-        // It has come so far, or soon will.
-        .filter(|answer| {
-            answer.finalized >= slot_now
-                || Some(answer.finalized.saturating_add(LAG_SLOTS)) >= front
-        })
-        .peekable();
-    if others.peek().is_none() {
-        return Judgement::Final;
+    let signature = std::slice::from_ref(&row.signature);
+    if let Err(error) = postpone(context, signature, pause).await {
+        // It is due again once the hold is over.
+        log_failure("a payment cannot be postponed", &error);
     }
-    others
-        .find(|answer| answer.finalized >= slot_now.saturating_add(LAG_SLOTS))
-        .map_or(Judgement::Open, |answer| Judgement::Disputed(answer.node))
 }
 
-fn report_dispute(signature: &str, node: &Node) {
-    let node = node.label();
-    tracing::error!(signature, node, "nodes disagree about finality");
-    metrics::counter!("quittance_node_disagreements_total", "node" => node.to_owned()).increment(1);
-}
-
-/// Records a transaction as final.
-async fn settle(context: &Context, signature: String) -> Result<(), ExamineError> {
-    match examine(context, &signature, Commitment::Finalized).await? {
-        Examined::Recorded(_) => end(context, &signature, "done").await?,
-        // What was confirmed could be read: a node may not know what it says.
-        Examined::Listed => postpone(context, &[signature], UNREAD).await?,
+/// Settles one; the pause until the next look if there is to be one.
+async fn try_settle(context: &Context, row: &Waiting) -> Result<Option<Duration>, ExamineError> {
+    let signature = &row.signature;
+    let doublings = u32::try_from(row.attempts - 1).unwrap_or(0).min(10);
+    let grown = |pause: Duration| (pause * (1 << doublings)).min(PAUSE_MAX);
+    let is_first = row.attempts <= 1;
+    let interval = Duration::from_millis(context.config.watcher.watch_finality_interval_ms);
+    let interval_max = interval.max(ABSENT);
+    match examine_final(context, signature, row.slot, is_first).await? {
+        Examined::Recorded(_) => {
+            end(context, signature).await?;
+            Ok(None)
+        }
+        Examined::Absent => {
+            let is_gone = gone::count(context, signature, row.slot).await?;
+            Ok((!is_gone).then(|| gone::pause(context)))
+        }
         // The nodes that have it do not show it yet.
-        Examined::Absent => postpone(context, &[signature], ABSENT).await?,
+        Examined::Waiting => Ok(Some(grown(ABSENT).min(interval_max))),
+        Examined::Seen => {
+            gone::forget(context, signature).await?;
+            Ok(Some(grown(ABSENT).min(interval_max)))
+        }
+        Examined::Disputed => Ok(Some(grown(FAILED).min(DISPUTE_MAX))),
+        // What was confirmed could be read: a node may not know what it says.
+        Examined::Listed => Ok(Some(grown(LISTED))),
+        Examined::NoEffects if row.attempts < PATIENCE => Ok(Some(grown(ABSENT))),
+        Examined::NoEffects => {
+            list(context, signature, "no_effects", None).await?;
+            Ok(Some(grown(LISTED)))
+        }
     }
-    Ok(())
 }
 
 /// Makes signatures due after a pause.
@@ -219,28 +211,35 @@ async fn postpone(
     Ok(())
 }
 
-/// Whether a transaction of this slot is gone for good: no node that answers has a trace of it, and they are so far that
-/// it cannot come back, but for those that are stale.
-pub async fn forgotten(
+/// As `postpone`, for those that it was only too early for.
+async fn postpone_untried(
     context: &Context,
-    signature: &str,
-    slot: u64,
-) -> Result<bool, ExamineError> {
-    let answers = ask(context, &[signature.to_owned()]).await?;
-    Ok(matches!(judge(0, slot, &answers), Judgement::Gone))
+    signatures: &[String],
+    pause: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chain_signatures set next_at = now() + $2, taken_by = null, attempts = 0
+         where signature = any($1) and taken_by = $3",
+        signatures,
+        interval(pause),
+        context.id
+    )
+    .execute(&context.pool)
+    .await?;
+    Ok(())
 }
 
-/// Takes a confirmation back.
-async fn take_back(context: &Context, row: &Waiting) -> Result<(), ExamineError> {
-    let trace = TraceId::generate();
-    let reversed = reverse_chain_payment(&context.pool, &row.signature, &trace).await?;
-    if let Some(publication) = reversed {
-        tracing::warn!(signature = row.signature, slot = row.slot, trace_id = %trace, "payment_reversed");
-        metrics::counter!("quittance_chain_reversals_total").increment(1);
-        if let Some(publication) = publication {
-            context.publisher.publish(publication);
-        }
-    }
-    end(context, &row.signature, "dropped").await?;
+/// Nothing more to do for a signature: what it did is recorded for good.
+async fn end(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chain_signatures
+         set state = 'done', note = null, absences = 0, absent_since = null, taken_by = null, accounts_known = $3
+         where signature = $1 and taken_by = $2",
+        signature,
+        context.id,
+        context.accounts_known()
+    )
+    .execute(&context.pool)
+    .await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Subscriptions to the logs of the held keys, for latency only. The socket's slots are its heartbeat: without a new
-//! one for a while it is dead, whatever TCP believes. Once all subscriptions are acknowledged histories are read, for
+//! one for a while it is dead, whatever TCP believes. Once all subscriptions are acknowledged histories are read, twice, for
 //! what happened before is told to nobody.
 
 use std::collections::BTreeSet;
@@ -20,6 +20,9 @@ use crate::context::Context;
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 const RECONNECT_MIN: Duration = Duration::from_millis(250);
 const RECONNECT_MAX: Duration = Duration::from_secs(30);
+/// How long after its acknowledgement histories are read once more: what was executed then, and not yet confirmed, is
+/// told to nobody, and is in no history at once.
+const SECOND_READ: Duration = Duration::from_secs(3);
 /// Notifications written down at once at most.
 const CHUNK: usize = 256;
 
@@ -106,14 +109,23 @@ async fn session(
     let silence = Duration::from_millis(context.config.watcher.watch_silence_ms);
     let mut logs = logs.ready_chunks(CHUNK);
     let mut deadline = tokio::time::Instant::now() + silence;
+    let mut second_read = std::pin::pin!(tokio::time::sleep(SECOND_READ));
+    let mut is_read_again = false;
     loop {
         tokio::select! {
             // All streams of a socket end together.
             slot = slots.next() => match slot {
-                Some(_) => deadline = tokio::time::Instant::now() + silence,
+                Some(slot) => {
+                    deadline = tokio::time::Instant::now() + silence;
+                    context.ripening.rooted(slot.root);
+                }
                 None => return Err(FollowError::Closed),
             },
             Some(chunk) = logs.next() => take(context, chunk).await,
+            () = &mut second_read, if !is_read_again => {
+                is_read_again = true;
+                context.backfill.notify_one();
+            }
             () = tokio::time::sleep_until(deadline) => return Err(FollowError::Silent),
         }
     }

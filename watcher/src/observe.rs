@@ -1,29 +1,30 @@
 //! Examines what was found, most urgent first. A signature that no node shows yet is asked for again, ever more rarely;
-//! it is not invalid, only late.
+//! it is not invalid, only late. One that cannot be read is listed meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::chain::Commitment;
 use shared::db::interval;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::context::Context;
-use crate::examine::{ExamineError, Examined, examine};
-use crate::finality::forgotten;
+use crate::examine::{ExamineError, Examined, examine_confirmed, list};
+use crate::gone;
+use crate::lost::RETRY_MAX;
 
 /// How often to look without being told: another process may have found something.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long an examination may take before it is repeated; a dead watcher's are taken over when its lease is over.
 const HOLD: Duration = Duration::from_secs(20);
-/// Waits for a transaction that no node shows, or none so that it can be read: these, then the last again and again.
+/// Waits for a transaction that no node shows, or none so that it can be read: these, then the last again and again for
+/// what is not shown, and ever longer ones for what cannot be read.
 const ABSENT_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 30_000];
-/// After so long a signature that no node has ever shown is given up; if it appears later it is found anew. One that
-/// nobody can read is left to the operator whom it was listed for.
-const GIVE_UP: time::Duration = time::Duration::minutes(10);
+/// After so long a signature that no node has ever shown is held against what every node knows, wherever it may have
+/// landed.
+const NEVER_SHOWN: time::Duration = time::Duration::minutes(10);
 /// The wait after a failure of ours or of all nodes.
-const FAILED: Duration = Duration::from_secs(1);
+pub const FAILED: Duration = Duration::from_secs(1);
 
 struct Taken {
     signature: String,
@@ -75,6 +76,16 @@ pub async fn examine_found(context: Context) {
     running.join_all().await;
 }
 
+/// Examines what is due now, one after the other; returns how many.
+pub async fn round(context: &Context) -> Result<usize, sqlx::Error> {
+    let taken = take(context, i32::MAX).await?;
+    let count = taken.len();
+    for row in taken {
+        work(context, row).await;
+    }
+    Ok(count)
+}
+
 async fn take(context: &Context, limit: i32) -> Result<Vec<Taken>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select signature as "signature!", slot, attempts as "attempts!", found_at as "found_at!"
@@ -116,46 +127,78 @@ async fn work(context: &Context, row: Taken) {
 
 /// Examines once; true when it is off this list.
 async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
-    let is_old = time::OffsetDateTime::now_utc() - row.found_at > GIVE_UP;
     let attempt = usize::try_from(row.attempts - 1).unwrap_or(0);
-    match examine(context, &row.signature, Commitment::Confirmed).await? {
+    match examine_confirmed(context, &row.signature).await? {
         Examined::Recorded(slot) => {
-            let slot = i64::try_from(slot).unwrap_or(i64::MAX);
-            sqlx::query!(
-                "update chain_signatures set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null,
-                     taken_by = null
-                 where signature = $1 and state = 'found' and taken_by = $3",
-                row.signature,
-                slot,
-                context.id
-            )
-            .execute(&context.pool)
-            .await?;
+            confirm(context, &row.signature, slot).await?;
             Ok(true)
         }
-        Examined::Listed if is_old && attempt >= ABSENT_MS.len() => {
-            give_up(context, &row.signature).await?;
-            Ok(true)
-        }
-        Examined::Absent => {
+        Examined::Waiting | Examined::Seen | Examined::Absent => {
+            let is_old = time::OffsetDateTime::now_utc() - row.found_at > NEVER_SHOWN;
             let slot = row.slot.or(is_old.then_some(0));
-            if row.attempts > 1
-                && let Some(slot) = slot
-                && forgotten(context, &row.signature, slot).await?
-            {
-                end(context, &row.signature, "dropped").await?;
-                return Ok(true);
+            match slot {
+                Some(slot) if row.attempts > 1 => {
+                    gone::look(context, &row.signature, slot).await?;
+                    wait(context, &row.signature, attempt).await
+                }
+                _ => wait(context, &row.signature, attempt).await,
             }
+        }
+        Examined::NoEffects if attempt + 1 < ABSENT_MS.len() => {
             wait(context, &row.signature, attempt).await
         }
-        Examined::Listed => wait(context, &row.signature, attempt).await,
+        Examined::NoEffects => {
+            list(context, &row.signature, "no_effects", None).await?;
+            wait_for_reader(context, row, attempt).await
+        }
+        Examined::Disputed => wait(context, &row.signature, attempt).await,
+        Examined::Listed => wait_for_reader(context, row, attempt).await,
     }
+}
+
+/// It is recorded, and followed until it is final.
+async fn confirm(context: &Context, signature: &str, slot: u64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chain_signatures
+         set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null, absences = 0, absent_since = null,
+             taken_by = null, accounts_known = $4
+         where signature = $1 and state = 'found' and taken_by = $3",
+        signature,
+        i64::try_from(slot).unwrap_or(i64::MAX),
+        context.id,
+        context.accounts_known()
+    )
+    .execute(&context.pool)
+    .await?;
+    context.ripening.wait_for(slot);
+    Ok(())
 }
 
 /// Looks again after a while, ever more rarely.
 async fn wait(context: &Context, signature: &str, attempt: usize) -> Result<bool, ExamineError> {
     let pause = Duration::from_millis(ABSENT_MS[attempt.min(ABSENT_MS.len() - 1)]);
     postpone(context, signature, pause).await?;
+    Ok(false)
+}
+
+/// As `wait`, for what exists and cannot be read, and so is listed: nodes and this program are updated, but not soon. It is
+/// given up, and stays listed, when references are.
+async fn wait_for_reader(
+    context: &Context,
+    row: &Taken,
+    attempt: usize,
+) -> Result<bool, ExamineError> {
+    let age = time::OffsetDateTime::now_utc() - row.found_at;
+    if age > time::Duration::days(i64::from(context.config.watcher.watch_reference_days)) {
+        end(context, &row.signature).await?;
+        return Ok(true);
+    }
+    let Some(doublings) = attempt.checked_sub(ABSENT_MS.len()) else {
+        return wait(context, &row.signature, attempt).await;
+    };
+    let longest = Duration::from_millis(ABSENT_MS[ABSENT_MS.len() - 1]);
+    let factor = 1_u32 << doublings.min(10);
+    postpone(context, &row.signature, (longest * factor).min(RETRY_MAX)).await?;
     Ok(false)
 }
 
@@ -173,31 +216,14 @@ async fn postpone(context: &Context, signature: &str, pause: Duration) -> Result
     Ok(())
 }
 
-/// Nothing more to do for a signature: it was recorded, or is gone.
-pub async fn end(
-    context: &Context,
-    signature: &str,
-    state: &'static str,
-) -> Result<(), sqlx::Error> {
+/// Nothing more to do for it: it stays listed.
+async fn end(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update chain_signatures set state = $2, note = null, taken_by = null
-         where signature = $1 and taken_by = $3",
-        signature,
-        state,
-        context.id
-    )
-    .execute(&context.pool)
-    .await?;
-    Ok(())
-}
-
-/// Leaves a signature to the operator.
-async fn give_up(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update chain_signatures set state = 'done', taken_by = null
+        "update chain_signatures set state = 'done', taken_by = null, accounts_known = $3
          where signature = $1 and taken_by = $2",
         signature,
-        context.id
+        context.id,
+        context.accounts_known()
     )
     .execute(&context.pool)
     .await?;

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use shared::chain::{
     Commitment, DepositAccount, DepositError, NodeError, Nodes, deposit_accounts,
     known_deposit_accounts,
 };
 use shared::config::Config;
+use shared::db::begin;
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
 
@@ -44,11 +46,11 @@ async fn try_register(
     pool: &PgPool,
     nodes: &Nodes,
 ) -> Result<Vec<DepositAccount>, DepositError> {
-    let slot = nodes.slot(Commitment::Finalized).await?;
-    let start_slot =
-        i64::try_from(slot).map_err(|_| NodeError::Unreadable("the slot".to_owned()))?;
+    let start_slot = start_slot(nodes).await?;
     let mut keys = Vec::new();
     let configured = deposit_accounts(&config.billing, nodes).await?;
+    // Both or neither: an account that has a key is followed.
+    let mut transaction = begin(pool).await?;
     for account in &configured {
         let (mint, program) = account.token.unzip();
         sqlx::query!(
@@ -60,7 +62,7 @@ async fn try_register(
             mint.map(|mint| mint.to_string()),
             program.map(|program| program.to_string()),
         )
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
         keys.push(account.account.to_string());
     }
@@ -71,13 +73,33 @@ async fn try_register(
         &keys,
         start_slot
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     let known = known_deposit_accounts(pool).await?;
     match configured.iter().find(|account| !known.contains(account)) {
         Some(account) => Err(DepositError::OtherMint {
             rail: account.rail.id(),
         }),
         None => Ok(known),
+    }
+}
+
+/// From where on a new key's history is ours: no node that answers may be further, or what it has not seen yet is lost.
+async fn start_slot(nodes: &Nodes) -> Result<i64, NodeError> {
+    let slots = join_all(nodes.each().map(|node| node.slot(Commitment::Finalized))).await;
+    let (mut lowest, mut failed) = (None, None);
+    for slot in slots {
+        match slot {
+            Ok(slot) => lowest = Some(lowest.map_or(slot, |lowest: u64| lowest.min(slot))),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match (lowest, failed) {
+        (Some(slot), _) => {
+            i64::try_from(slot).map_err(|_| NodeError::Unreadable("the slot".to_owned()))
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(NodeError::Unavailable("none is configured".to_owned())),
     }
 }

@@ -9,6 +9,7 @@ use shared::chain::{DepositAccount, DepositError, Nodes};
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
+use shared::prices::{FeedClientError, Prices};
 use shared::queue::RedisLink;
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use tokio::net::TcpListener;
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::{
-    backfill, finality, follow, lease, observe, orphans, references, register, release, retention,
+    backfill, finality, follow, lease, lost, observe, openings, orphans, references, register,
+    release, retention,
 };
 
 /// Why the watcher could not start or stop as it should.
@@ -39,6 +41,9 @@ pub enum RunError {
     /// The configuration does not fit the chain.
     #[error(transparent)]
     Deposit(#[from] DepositError),
+    /// The HTTP client of the price feed.
+    #[error(transparent)]
+    Feed(#[from] FeedClientError),
     /// No node is configured.
     #[error("SOLANA_RPC_URL names no node")]
     NoNodes,
@@ -70,6 +75,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         shutdown.clone(),
     );
 
+    let prices = Prices::spawn(&config.billing, &shutdown)?;
     let registered = register::register(&config, &pool, &nodes, &shutdown).await?;
     let (publisher, publishing) =
         Publisher::spawn(redis, config.redis.redis_prefix.clone(), pool.clone());
@@ -82,12 +88,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 config: Arc::new(config.clone()),
                 pool: pool.clone(),
                 nodes,
+                prices,
                 publisher: publisher.clone(),
                 shutdown: shutdown.clone(),
                 accounts,
                 held,
                 found: Arc::new(Notify::new()),
                 backfill: Arc::new(Notify::new()),
+                ripening: Arc::default(),
+                ahead: Arc::default(),
+                openings: Arc::default(),
             };
             for task in tasks(context.clone(), share_keys, share_accounts) {
                 let _ = task.await;
@@ -116,7 +126,7 @@ fn tasks(
     context: Context,
     share_keys: watch::Sender<BTreeSet<String>>,
     share_accounts: watch::Sender<Arc<Vec<DepositAccount>>>,
-) -> [JoinHandle<()>; 9] {
+) -> [JoinHandle<()>; 11] {
     [
         supervised(
             "lease",
@@ -127,6 +137,8 @@ fn tasks(
         supervised("references", references::sweep(context.clone())),
         supervised("observe", observe::examine_found(context.clone())),
         supervised("finality", finality::track(context.clone())),
+        supervised("lost", lost::sweep(context.clone())),
+        supervised("openings", openings::sweep(context.clone())),
         supervised("orphans", orphans::sweep(context.clone())),
         supervised("release", release::sweep(context.clone())),
         supervised("retention", retention::sweep(context)),

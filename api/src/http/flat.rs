@@ -18,7 +18,8 @@ use shared::telemetry::log_failure;
 pub struct FlatError {
     status: StatusCode,
     error: Cow<'static, str>,
-    retry_after_seconds: Option<u16>,
+    reason: Option<&'static str>,
+    retry_after_seconds: Option<u32>,
     closes: bool,
 }
 
@@ -28,6 +29,7 @@ impl FlatError {
         Self {
             status,
             error: error.into(),
+            reason: None,
             retry_after_seconds: None,
             closes: false,
         }
@@ -80,9 +82,16 @@ impl FlatError {
         self
     }
 
+    /// Adds a second key: why, in a word.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
     /// Adds `Retry-After`.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u16) -> Self {
+    pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
     }
@@ -90,7 +99,11 @@ impl FlatError {
 
 impl IntoResponse for FlatError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({"error": self.error}))).into_response();
+        let body = match self.reason {
+            Some(reason) => json!({"error": self.error, "reason": reason}),
+            None => json!({"error": self.error}),
+        };
+        let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after_seconds {
             response
                 .headers_mut()

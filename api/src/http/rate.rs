@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use axum::http::StatusCode;
+use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use shared::config::{ApiConfig, ChainConfig};
 use shared::ids::UserId;
@@ -28,20 +29,32 @@ impl RateLimit {
         Self::of(NonZeroU32::new(config.submissions_per_user_per_minute).map(Quota::per_minute))
     }
 
+    /// Transactions to build, each of which may make the api ask Solana nodes; no limit when it is 0.
+    pub fn builds(config: &ChainConfig) -> Self {
+        Self::of(NonZeroU32::new(config.builds_per_user_per_minute).map(Quota::per_minute))
+    }
+
     fn of(quota: Option<Quota>) -> Self {
         Self {
             limiter: quota.map(RateLimiter::keyed),
         }
     }
 
-    /// Counts one request of this user, or refuses it: 429 `rate_limited`.
+    /// Counts one request of this user, or refuses it: 429 `rate_limited`, with the time until there is room.
     pub fn check(&self, user: UserId) -> Result<(), FlatError> {
-        match &self.limiter {
-            Some(limiter) if limiter.check_key(&user).is_err() => {
-                Err(FlatError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited").retry_after(1))
-            }
-            _ => Ok(()),
-        }
+        let Some(Err(full)) = self
+            .limiter
+            .as_ref()
+            .map(|limiter| limiter.check_key(&user))
+        else {
+            return Ok(());
+        };
+        let wait = full.wait_time_from(DefaultClock::default().now());
+        let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        Err(
+            FlatError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+                .retry_after(seconds.max(1)),
+        )
     }
 
     /// Forgets users that have been quiet.

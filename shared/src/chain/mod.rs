@@ -8,10 +8,15 @@
 //! references say whose it is.
 
 mod admit;
+mod agreement;
 mod balances;
 mod build;
+mod change;
 mod deposit;
+mod failure;
 mod inbox;
+mod liveness;
+mod look;
 mod movement;
 mod nodes;
 mod queries;
@@ -22,16 +27,20 @@ mod transaction;
 mod verify;
 
 pub use admit::{Admitted, Rejection, admit, signature_of};
+pub use agreement::{Alike, GONE_SLOTS, Judgement, Sight, Standing, Testimony, judge, reached_by};
 pub use balances::Balance;
 pub use build::{Due, Terms, unsigned_payment};
 pub use deposit::{DepositAccount, DepositError, deposit_accounts, known_deposit_accounts};
+pub use failure::RelayFailure;
 pub use inbox::{Noted, note_signatures};
+pub use look::{Look, Shown, Unreadable};
 pub use movement::{Movement, TOKEN_PROGRAMS, movements};
 pub use nodes::{Node, NodeError, Nodes};
 pub use queries::{AccountState, Blockhash, Commitment, Listed};
 pub use slot_clock::SlotClock;
 pub use submission::{
-    RelayOutcome, Stored, SubmissionError, Submitted, note_submission, store_submission,
+    RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, note_submission,
+    store_submission,
 };
 pub use transaction::{ChainTransaction, DecodeError, Instruction, TokenBalance};
 pub use verify::{Credit, Open, OpenReason, TaggedInvoice, Verdict, verify};

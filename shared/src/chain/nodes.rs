@@ -4,6 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::liveness::Liveness;
+
 use futures::future::join_all;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -59,6 +61,7 @@ pub struct Node {
     timeout: Duration,
     cooldown: Duration,
     rest: Mutex<Option<Rest>>,
+    liveness: Liveness,
 }
 
 /// What a node's last failure means for a while.
@@ -71,32 +74,62 @@ struct Rest {
 
 /// The nodes of a deployment, in the order of their configuration. Cheap to clone.
 #[derive(Clone)]
-pub struct Nodes(Arc<Vec<Node>>);
+pub struct Nodes(Arc<Net>);
+
+struct Net {
+    nodes: Vec<Node>,
+    /// How many must say the same, if there are so many.
+    agreement: usize,
+}
 
 impl Nodes {
     /// The configured nodes; `None` without any.
     #[must_use]
     pub fn new(config: &ChainConfig) -> Option<Self> {
         let timeout = Duration::from_millis(config.solana_rpc_timeout_ms);
-        let node = |(place, url): (usize, &str)| Node {
+        let clients = config
+            .rpc_urls()
+            .map(|url| RpcClient::new_with_timeout(url.to_owned(), timeout));
+        Self::from_clients(clients.collect(), config)
+    }
+
+    /// Nodes behind these clients; `None` without any.
+    #[must_use]
+    pub fn from_clients(clients: Vec<RpcClient>, config: &ChainConfig) -> Option<Self> {
+        let node = |(place, client)| Node {
             label: format!("node {}", place + 1),
-            client: RpcClient::new_with_timeout(url.to_owned(), timeout),
-            timeout,
+            client,
+            timeout: Duration::from_millis(config.solana_rpc_timeout_ms),
             cooldown: Duration::from_millis(config.solana_node_cooldown_ms),
             rest: Mutex::new(None),
+            liveness: Liveness::new(Duration::from_millis(config.solana_node_absent_ms)),
         };
-        let nodes: Vec<Node> = config.rpc_urls().enumerate().map(node).collect();
-        (!nodes.is_empty()).then(|| Self(Arc::new(nodes)))
+        let nodes: Vec<Node> = clients.into_iter().enumerate().map(node).collect();
+        let agreement = config.solana_agreement.min(nodes.len());
+        (!nodes.is_empty()).then(|| Self(Arc::new(Net { nodes, agreement })))
     }
 
     /// Each node.
     pub fn each(&self) -> impl Iterator<Item = &Node> {
-        self.0.iter()
+        self.0.nodes.iter()
+    }
+
+    /// How many nodes must say the same before money settles: the setting, or all that are configured.
+    #[must_use]
+    pub fn agreement(&self) -> usize {
+        self.0.agreement
+    }
+
+    /// How many must say the same now that some have been of no use for too long: all the others, if they are fewer.
+    #[must_use]
+    pub fn agreement_now(&self) -> usize {
+        let useful = self.each().filter(|node| !node.is_left_out()).count();
+        self.0.agreement.min(useful).max(1)
     }
 
     /// All nodes, those that failed lately last.
     pub(super) fn in_order(&self) -> Vec<&Node> {
-        let mut order: Vec<&Node> = self.0.iter().collect();
+        let mut order: Vec<&Node> = self.each().collect();
         order.sort_by_key(|node| node.rest().is_some());
         order
     }
@@ -159,6 +192,23 @@ impl Node {
         &self.label
     }
 
+    /// Whether it has been of no use for so long that nobody waits for its word any more.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.liveness.is_left_out()
+    }
+
+    /// Whether to ask it for its word: one that is left out only now and then, to see whether it is of use again.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.liveness.is_asked(Instant::now(), self.cooldown)
+    }
+
+    /// Notes how far it says to be: one that stands still is of no use, whatever it answers.
+    pub(super) fn note_finalized(&self, slot: u64) {
+        self.liveness.advanced(&self.label, slot, Instant::now());
+    }
+
     fn rest(&self) -> Option<Rest> {
         let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         rest.filter(|rest| Instant::now() < rest.until)
@@ -182,10 +232,19 @@ impl Node {
         // The client itself waits out a throttling for minutes.
         let answer = timeout(self.timeout, self.client.send::<T>(request, params)).await;
         let (error, is_silent) = match answer {
-            Ok(Ok(result)) => return Ok(result),
+            Ok(Ok(result)) => {
+                self.liveness.answered(&self.label, request);
+                return Ok(result);
+            }
             Ok(Err(error)) => (classify(request, &error), is_timeout(&error)),
             Err(_) => (self.silent(), true),
         };
+        match error {
+            NodeError::Refused { .. } => self.liveness.answered(&self.label, request),
+            NodeError::Unavailable(_) | NodeError::Unreadable(_) => {
+                self.liveness.failed(&self.label, request, Instant::now());
+            }
+        }
         if matches!(error, NodeError::Unavailable(_)) {
             self.count_failure();
             let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);

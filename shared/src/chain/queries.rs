@@ -6,16 +6,11 @@ use serde_json::{Value, json};
 use solana_account_decoder_client_types::UiAccount;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
-use solana_rpc_client_api::custom_error::{
-    JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND,
-    JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION,
-};
+use solana_rpc_client_api::custom_error::JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND;
 use solana_rpc_client_api::request::RpcRequest;
 use solana_rpc_client_api::response::Response;
 use solana_signature::Signature;
-use solana_transaction_status_client_types::{
-    EncodedConfirmedTransactionWithStatusMeta, TransactionConfirmationStatus, TransactionStatus,
-};
+use solana_transaction_status_client_types::{TransactionConfirmationStatus, TransactionStatus};
 
 use super::{Node, NodeError, Nodes};
 
@@ -47,11 +42,15 @@ impl Commitment {
 
 /// One row of a key's history.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Listed {
     /// The transaction.
     pub signature: String,
     /// Where it landed.
     pub slot: u64,
+    /// When, in seconds since 1970, if the node knows.
+    #[serde(default)]
+    pub block_time: Option<i64>,
 }
 
 /// A blockhash to build on.
@@ -75,36 +74,6 @@ pub struct AccountState {
 }
 
 impl Nodes {
-    /// A transaction, raw, by the first node that has it; `None` while none has. One that is too old to read it says
-    /// that it exists.
-    pub async fn transaction(
-        &self,
-        signature: &str,
-        commitment: Commitment,
-    ) -> Result<Option<EncodedConfirmedTransactionWithStatusMeta>, NodeError> {
-        let options = json!({
-            "encoding": "base64",
-            "commitment": commitment.name(),
-            "maxSupportedTransactionVersion": 1,
-        });
-        let params = json!([signature, options]);
-        let (mut absent, mut failed) = (false, None);
-        for node in self.in_order() {
-            match node.call(RpcRequest::GetTransaction, params.clone()).await {
-                Ok(Some(landed)) => return Ok(Some(landed)),
-                Ok(None) => absent = true,
-                Err(error) if failed.is_none() || is_unsupported_version(&error) => {
-                    failed = Some(error);
-                }
-                Err(_) => {}
-            }
-        }
-        match failed {
-            Some(error) if !absent || is_unsupported_version(&error) => Err(error),
-            _ => Ok(None),
-        }
-    }
-
     /// A page of a key's history by any node, newest first, from before a signature on.
     pub async fn history(
         &self,
@@ -228,11 +197,6 @@ fn level(status: Option<&TransactionStatus>) -> u8 {
     }
 }
 
-fn is_unsupported_version(error: &NodeError) -> bool {
-    matches!(error, NodeError::Refused { code, .. }
-        if *code == JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION)
-}
-
 fn history_request(
     key: &str,
     before: Option<&str>,
@@ -259,7 +223,20 @@ impl Node {
     /// The newest slot at a commitment.
     pub async fn slot(&self, commitment: Commitment) -> Result<u64, NodeError> {
         let params = json!([{"commitment": commitment.name()}]);
-        self.call(RpcRequest::GetSlot, params).await
+        let slot = self.call(RpcRequest::GetSlot, params).await?;
+        if commitment == Commitment::Finalized {
+            self.note_finalized(slot);
+        }
+        Ok(slot)
+    }
+
+    /// When a block was made, in seconds since 1970; `None` when the node does not know.
+    pub async fn block_time(&self, slot: u64) -> Result<Option<i64>, NodeError> {
+        match self.call(RpcRequest::GetBlockTime, json!([slot])).await {
+            // Skipped, cleaned up, or a node that keeps no times.
+            Err(NodeError::Refused { .. }) => Ok(None),
+            answer => answer,
+        }
     }
 
     /// A page of a key's history, newest first, down to `until`; a node that does not know `until` is asked without

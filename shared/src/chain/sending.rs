@@ -1,5 +1,6 @@
 //! What we ask nodes on a transaction's way to the chain.
 
+use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
 use solana_hash::Hash;
@@ -27,6 +28,17 @@ impl Nodes {
         let params = json!([wire_base64, options]);
         let answer: Response<Answer> = self.call(RpcRequest::SimulateTransaction, params).await?;
         Ok(answer.value.err.map(TransactionError::from))
+    }
+
+    /// The block height as each node sees it, in the order of the nodes; nothing of one that does not say, or is left out.
+    pub async fn heights(&self, commitment: Commitment) -> Vec<Option<u64>> {
+        let asked = self.each().map(async |node| {
+            if node.is_left_out() {
+                return None;
+            }
+            node.block_height(commitment).await.ok()
+        });
+        join_all(asked).await
     }
 }
 

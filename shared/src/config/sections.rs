@@ -160,6 +160,8 @@ pub struct BillingConfig {
     pub plan_scale_micro: i64,
     pub topup_max_micro: i64,
     pub invoices_pending_max: i64,
+    pub expiry_wait_ms: u64,
+    pub dust_below_micro: i64,
     pub solana_deposit_address: String,
     pub usdc_mint: String,
     pub usdt_mint: String,
@@ -179,6 +181,8 @@ pub struct ChainConfig {
     solana_ws_url: SecretString,
     pub solana_rpc_timeout_ms: u64,
     pub solana_node_cooldown_ms: u64,
+    pub solana_agreement: usize,
+    pub solana_node_absent_ms: u64,
     pub inapp_enabled: bool,
     pub solana_beacon_key: String,
     pub solana_settle_commitment: String,
@@ -187,7 +191,12 @@ pub struct ChainConfig {
     pub relay_handler_timeout_ms: u64,
     pub relay_resend_interval_ms: u64,
     pub relay_attempts_max: i64,
+    pub submissions_per_invoice_per_hour: i64,
     pub submissions_per_user_per_minute: u32,
+    pub builds_per_user_per_minute: u32,
+    pub inapp_blockhash_cache_ms: u64,
+    pub inapp_account_cache_ms: u64,
+    pub inapp_missing_account_cache_ms: u64,
 }
 
 impl ChainConfig {
@@ -221,6 +230,8 @@ pub struct WatcherConfig {
     pub watch_lease_ms: u64,
     pub watch_concurrency: usize,
     pub watch_finality_interval_ms: u64,
+    pub watch_gone_rounds: u32,
+    pub watch_gone_after_ms: u64,
     pub watch_references_per_second: u32,
     pub watch_reference_days: u32,
 }

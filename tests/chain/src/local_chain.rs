@@ -1,4 +1,4 @@
-//! Surfpool, run inside this process: offline, and with a clock that makes slots.
+//! Surfpool, run inside this process: offline, and with a clock of ours that makes slots.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,13 +11,13 @@ use surfpool_core::runloops::start_local_surfnet_runloop;
 use surfpool_core::surfnet::locker::SurfnetSvmLocker;
 use surfpool_core::surfnet::svm::{SurfnetSvm, SurfnetSvmConfig};
 use surfpool_types::{
-    BlockProductionMode, RpcConfig, SimnetCommand, SimnetConfig, SimnetEvent, SurfpoolConfig,
-    SvmFeatureConfig,
+    BlockProductionMode, ClockCommand, RpcConfig, SimnetCommand, SimnetConfig, SimnetEvent,
+    SurfpoolConfig, SvmFeatureConfig,
 };
 use tokio::sync::mpsc;
 
 use crate::arguments::Arguments;
-use crate::tell;
+use crate::{metronome, tell};
 
 const HOST: &str = "127.0.0.1";
 /// The feature gate `enable_tx_v1`, without which transactions of version 1 are refused.
@@ -52,8 +52,8 @@ pub(crate) struct LocalChain {
     rpc_url: String,
     ws_url: String,
     news: mpsc::UnboundedReceiver<News>,
-    /// Held, not read: the chain ends when nobody can command it any more.
-    _commands: Sender<SimnetCommand>,
+    /// The chain ends when nobody can command it any more.
+    commands: Sender<SimnetCommand>,
 }
 
 impl LocalChain {
@@ -72,8 +72,9 @@ impl LocalChain {
         })?;
         let runtime = tokio::runtime::Runtime::new().map_err(LocalChainError::Thread)?;
         let own_commands = commands.clone();
+        let locker = SurfnetSvmLocker::new(svm);
+        let svm = locker.clone();
         start_thread("chain", move || {
-            let svm = SurfnetSvmLocker::new(svm);
             let run = start_local_surfnet_runloop(
                 svm,
                 config,
@@ -92,13 +93,22 @@ impl LocalChain {
             rpc_url: format!("http://{HOST}:{rpc_port}"),
             ws_url: format!("ws://{HOST}:{ws_port}"),
             news,
-            _commands: commands,
+            commands,
         };
         match chain.news.recv().await {
-            Some(News::Started) => Ok(chain),
-            Some(News::Ended(reason)) => Err(LocalChainError::Ended(reason)),
-            None => Err(LocalChainError::Ended("its threads are gone".to_owned())),
+            Some(News::Started) => {}
+            Some(News::Ended(reason)) => return Err(LocalChainError::Ended(reason)),
+            None => return Err(LocalChainError::Ended("its threads are gone".to_owned())),
         }
+        // Its own clock would only wake it.
+        let pause = SimnetCommand::CommandClock(None, ClockCommand::Pause);
+        let gone = |_| LocalChainError::Ended("it takes no commands".to_owned());
+        chain.commands.send(pause).map_err(gone)?;
+        let (commands, slot_ms) = (chain.commands.clone(), arguments.slot_ms);
+        start_thread("metronome", move || {
+            metronome::beat(&locker, &commands, slot_ms);
+        })?;
+        Ok(chain)
     }
 
     /// Where JSON-RPC is.
@@ -166,8 +176,8 @@ fn config(slot_ms: u64, rpc_port: u16, ws_port: u16) -> SurfpoolConfig {
             offline_mode: true,
             remote_rpc_url: None,
             slot_time: slot_ms,
-            // The other modes move only with transactions, so that nothing would ever become final.
-            block_production_mode: BlockProductionMode::Clock,
+            // Slots come when the metronome orders them.
+            block_production_mode: BlockProductionMode::Manual,
             instruction_profiling_enabled: false,
             ..SimnetConfig::default()
         }],

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod local_chain;
+mod metronome;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

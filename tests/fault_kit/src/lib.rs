@@ -9,10 +9,10 @@ pub mod node;
 pub mod proxy;
 pub mod transaction;
 
-pub use chain::{Commitment, FakeAccount, FakeChain, Ticker, View};
+pub use chain::{Commitment, FakeAccount, FakeChain, Lie, Ticker, View};
 pub use node::{
-    Call, Delivery, FakeNode, Fault, Handshakes, Health, HeldOrder, NotificationFault, Reply,
-    RpcFailure, RpcMethod, Sending, Simulation, TopicKind, UnknownSignature,
+    Call, Delivery, DirectLine, FakeNode, Fault, Handshakes, Health, HeldOrder, NotificationFault,
+    Reply, RpcFailure, RpcMethod, Sending, Simulation, TopicKind, UnknownSignature,
 };
 pub use proxy::{Direction, FaultProxy, Mode, Traffic};
 pub use transaction::{

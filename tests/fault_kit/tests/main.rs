@@ -9,7 +9,9 @@
 mod accounts;
 mod answers;
 mod cluster;
+mod direct;
 mod forks;
+mod lies;
 mod notifications;
 mod paging;
 mod proxy;
@@ -17,5 +19,6 @@ mod scene;
 mod sending;
 mod sockets;
 mod subscriptions;
+mod times;
 mod transactions;
 mod views;

@@ -17,6 +17,11 @@ use crate::process::{Process, ProcessError};
 pub const CHAIN: &str = "quittance-chain";
 /// Finality takes 31 slots, so this is about 1.6 s. A real validator's slots take 400 ms or less.
 pub const SLOT: Duration = Duration::from_millis(50);
+/// For a chain on which a person signs: a transaction can land for 150 slots, so this leaves more than a minute. Finality
+/// takes about 16 s.
+pub const SLOT_FOR_PEOPLE: Duration = Duration::from_millis(500);
+/// Slots until a block is final.
+pub const FINAL_AFTER: u32 = 31;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -121,6 +126,12 @@ impl ChainServer {
         self.running_now()
             .take()
             .ok_or(ServerError::WrongMoment("is not running"))
+    }
+
+    /// How long a slot takes.
+    #[must_use]
+    pub fn slot(&self) -> Duration {
+        self.slot
     }
 
     /// Where JSON-RPC is.

@@ -4,6 +4,7 @@ mod on_chain;
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::Value;
 
 use super::CommandError;
@@ -21,6 +22,7 @@ const BALANCE_LOW_MICRO: i64 = 1_000_000_000;
 /// As much more: 10,000 USD.
 const BALANCE_GIFT_MICRO: i64 = 10_000_000_000;
 const EVENT_LIMIT: Duration = Duration::from_secs(20);
+const RAILS_POLL: Duration = Duration::from_millis(200);
 
 /// Signs the demo user in and pays an invoice before the user's eyes.
 pub(super) async fn show(local: &mut Local) -> Result<Console, CommandError> {
@@ -54,6 +56,7 @@ async fn prove(
     };
     let tokens = operator.create_session(user).await?;
     let console = Console::new(local.api.url(), user, tokens)?;
+    until_offered(&console).await?;
     let balance = console
         .balance()
         .await?
@@ -71,6 +74,29 @@ async fn prove(
     pay_from_balance(&console).await?;
     on_chain::pay(&local.chain, &console).await?;
     Ok(console)
+}
+
+/// Waits until the api offers rails: once the watcher follows their accounts.
+async fn until_offered(console: &Console) -> Result<(), CommandError> {
+    let offered = async {
+        let mut told = false;
+        loop {
+            let answer = console.raw(Method::GET, "/v1/billing/rails", None).await?;
+            if answer.body["rails"]
+                .as_array()
+                .is_some_and(|rails| !rails.is_empty())
+            {
+                return Ok(());
+            }
+            if !told {
+                say("rails        offered as soon as the watcher follows their accounts");
+                told = true;
+            }
+            tokio::time::sleep(RAILS_POLL).await;
+        }
+    };
+    let limit = tokio::time::timeout(EVENT_LIMIT, offered).await;
+    limit.unwrap_or(Err(CommandError::NoRails(EVENT_LIMIT.as_secs())))
 }
 
 async fn pay_from_balance(console: &Console) -> Result<(), CommandError> {

@@ -12,6 +12,7 @@ use super::dev_folder::{DevFolder, State};
 use super::faucet::Faucet;
 use super::screen::say;
 use crate::account::Account;
+use crate::chain::server::SLOT_FOR_PEOPLE;
 use crate::chain::{Chain, ChainServer, Location};
 use crate::checkout;
 use crate::data_folder::{self, SHELTER};
@@ -199,7 +200,7 @@ async fn servers(
         Ok(redis)
     };
     let chain = async {
-        let chain = Chain::at(location, &state.chain_seed, Some(&logs[2])).await?;
+        let chain = Chain::at(location, &state.chain_seed, SLOT_FOR_PEOPLE, Some(&logs[2])).await?;
         match chain.server() {
             Some(server) => say(&format!("chain        127.0.0.1:{}", server.port())),
             None => say(&format!("chain        {}", chain.rpc().url())),

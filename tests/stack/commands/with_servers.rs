@@ -14,6 +14,7 @@ use super::dev_folder::own_chain;
 use super::interrupts::Interrupts;
 use super::screen::say;
 use super::{CommandError, INTERRUPTED};
+use crate::chain::server::SLOT;
 use crate::chain::{Chain, Location, TEST_CHAIN};
 use crate::checkout;
 use crate::database::{API_LOGIN, DatabaseServer, TEMPLATE, WATCHER_LOGIN, WORKER_LOGIN};
@@ -78,7 +79,7 @@ impl TestServers {
         let location = Location::from_environment(own_chain(&checkout::root()?).as_deref())?;
         let seed = random_token();
         let ((postgres, redis), chain) = futures::try_join!(databases(), async {
-            Ok(Chain::at(&location, &seed, None).await?)
+            Ok(Chain::at(&location, &seed, SLOT, None).await?)
         })?;
         say(&format!(
             "test servers: PostgreSQL on port {}, Redis on port {}, chain at {}",

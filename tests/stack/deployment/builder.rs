@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::{Deployment, DeploymentError};
+use super::{Deployment, DeploymentError, follow};
 use crate::chain::{Chain, TEST_CHAIN};
 use crate::client::operator::Operator;
 use crate::database::{API_LOGIN, DatabaseError, DatabaseServer, WATCHER_LOGIN, WORKER_LOGIN};
@@ -26,6 +26,8 @@ const PRIVATE_CONNECTIONS: u16 = 300;
 /// Tests of one run share a Postgres and a machine, and make a user or log in to Postgres all at once: a process waits for
 /// a connection for longer than by default. Those that are about Postgres have one of their own.
 const PATIENCE: (&str, &str) = ("QUITTANCE_DB_ACQUIRE_TIMEOUT_MS", "12000");
+/// Invoices of a deployment without a watcher end when their time is over.
+const NO_WAIT: (&str, &str) = ("QUITTANCE_EXPIRY_WAIT_MS", "0");
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
@@ -36,6 +38,7 @@ pub struct Builder {
     workers: usize,
     /// One, when there is a chain, unless told.
     watchers: Option<usize>,
+    unfollowed: bool,
     extra: BTreeMap<String, String>,
     private_postgres: bool,
     private_redis: bool,
@@ -58,6 +61,7 @@ impl Default for Builder {
             apis: 1,
             workers: 1,
             watchers: None,
+            unfollowed: false,
             extra: BTreeMap::new(),
             private_postgres: false,
             private_redis: false,
@@ -91,6 +95,15 @@ impl Builder {
     pub fn watchers(self, count: usize) -> Self {
         Self {
             watchers: Some(count),
+            ..self
+        }
+    }
+
+    /// Leaves the deposit accounts of a deployment without watchers unregistered: nobody follows them.
+    #[must_use]
+    pub fn unfollowed(self) -> Self {
+        Self {
+            unfollowed: true,
             ..self
         }
     }
@@ -173,6 +186,12 @@ impl Builder {
                 .entry(PATIENCE.0.to_owned())
                 .or_insert(PATIENCE.1.to_owned());
         }
+        if watchers == 0 {
+            // Nobody reads what had landed before an invoice's end.
+            extra
+                .entry(NO_WAIT.0.to_owned())
+                .or_insert(NO_WAIT.1.to_owned());
+        }
         let mut settings = settings(&server, &database, redis_url, extra)?;
         if let Some(chain) = &chain {
             settings.deposit_address = chain.deposit_address().to_string();
@@ -185,11 +204,11 @@ impl Builder {
             run_worker_command("migrate", &settings.for_owner()).await?;
             server.create_logins().await?;
         }
-        let counts = [self.apis, self.workers, watchers];
-        let [apis, workers, watchers] = start_services(&settings, counts).await?;
+        let pool = server.pool(&database).await?;
+        let watchers = start_watchers(&settings, &pool, watchers, self.unfollowed).await?;
+        let [apis, workers] = start_services(&settings, [self.apis, self.workers]).await?;
         let first_api = apis.first().map(Service::url).unwrap_or_default();
         let operator = Operator::new(first_api, &settings.operator_token)?;
-        let pool = server.pool(&database).await?;
         if !workers.is_empty() {
             until_swept(&pool).await?;
         }
@@ -276,21 +295,48 @@ async fn until_swept(pool: &PgPool) -> Result<(), DeploymentError> {
         .map_err(said)?)
 }
 
-/// Starts so many apis, workers and watchers, all at once, since each mostly waits.
+/// Starts so many watchers, before apis: those offer what watchers follow. Without any the accounts are only said to be
+/// followed, unless nobody is to follow them.
+async fn start_watchers(
+    settings: &Settings,
+    pool: &PgPool,
+    count: usize,
+    unfollowed: bool,
+) -> Result<Vec<Service>, DeploymentError> {
+    let watchers = (0..count).map(|_| Service::start_watcher(settings, None));
+    let watchers = futures::future::try_join_all(watchers).await?;
+    until_ready(&watchers).await?;
+    let registered = match count {
+        0 if unfollowed => Ok(()),
+        0 => follow::register(pool, settings).await,
+        _ => follow::until_registered(pool, settings).await,
+    };
+    registered.map_err(|source| DatabaseError::Sql {
+        doing: "register the deposit accounts".to_owned(),
+        source,
+    })?;
+    Ok(watchers)
+}
+
+/// Starts so many apis and workers, all at once, since each mostly waits.
 async fn start_services(
     settings: &Settings,
-    [apis, workers, watchers]: [usize; 3],
-) -> Result<[Vec<Service>; 3], DeploymentError> {
+    [apis, workers]: [usize; 2],
+) -> Result<[Vec<Service>; 2], DeploymentError> {
     let apis = (0..apis).map(|_| Service::start_api(settings, ANY_PORT, None));
     let workers = (0..workers).map(|_| Service::start_worker(settings, None));
-    let watchers = (0..watchers).map(|_| Service::start_watcher(settings, None));
-    let (apis, workers, watchers) = futures::try_join!(
+    let (apis, workers) = futures::try_join!(
         futures::future::try_join_all(apis),
-        futures::future::try_join_all(workers),
-        futures::future::try_join_all(watchers)
+        futures::future::try_join_all(workers)
     )?;
-    for service in apis.iter().chain(&workers).chain(&watchers) {
+    until_ready(&apis).await?;
+    until_ready(&workers).await?;
+    Ok([apis, workers])
+}
+
+async fn until_ready(services: &[Service]) -> Result<(), DeploymentError> {
+    for service in services {
         service.wait_until_ready().await?;
     }
-    Ok([apis, workers, watchers])
+    Ok(())
 }

@@ -1,14 +1,12 @@
 //! `POST /v1/billing/invoices/{id}/inapp/build` (contract §4.7): the unsigned transaction that pays an invoice.
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use shared::chain::{Commitment, Due, NodeError, Nodes, Terms, unsigned_payment};
+use shared::chain::{Due, NodeError, Terms, unsigned_payment};
 use shared::ids::InvoiceId;
 use shared::invoices::{InvoiceStatus, standing};
 use shared::telemetry::log_failure;
@@ -17,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::inapp::{inapp_invoice, is_solana};
 use super::path::InvoicePath;
-use crate::app::App;
+use crate::app::{App, Building};
 use crate::deposits::DueError;
 use crate::http::flat::FlatError;
 use crate::http::json::JsonBody;
@@ -55,13 +53,15 @@ pub async fn build_inapp_tx(
     if payer.to_string() == invoice.address {
         return Err(FlatError::bad_request("payer_equals_recipient"));
     }
-    let nodes = app.nodes.as_ref().ok_or_else(|| build_failed("no node"))?;
+    app.build_rate.check(session.user_id)?;
+    let building = app.building.as_ref();
+    let building = building.ok_or_else(|| build_failed("no node"))?;
     let due = app
         .deposits
-        .due(nodes, &app.rails, &invoice)
+        .due(&app.rails, &invoice)
         .await
         .map_err(without_due)?;
-    Ok(Json(build(&app, nodes, &due, payer).await?))
+    Ok(Json(build(&app, building, &due, payer).await?))
 }
 
 fn payer(text: &str) -> Result<Pubkey, FlatError> {
@@ -101,33 +101,33 @@ async fn check_standing(app: &App, id: &InvoiceId) -> Result<(), FlatError> {
     Ok(())
 }
 
-async fn build(app: &App, nodes: &Nodes, due: &Due, payer: Pubkey) -> Result<Built, FlatError> {
+async fn build(
+    app: &App,
+    building: &Building,
+    due: &Due,
+    payer: Pubkey,
+) -> Result<Built, FlatError> {
     let makes_account = async {
         match due.account.token {
             None => Ok(false),
-            Some(_) => Ok(nodes.account(&due.account.account).await?.is_none()),
+            Some(_) => Ok(!building.token_accounts.exists(&due.account.account).await?),
         }
     };
-    let (blockhash, height, makes_account) = tokio::try_join!(
-        nodes.latest_blockhash(),
-        nodes.block_height(Commitment::Confirmed),
-        makes_account
-    )
-    .map_err(|error| without_node(&error))?;
-    app.clock.observe(Instant::now(), height);
-    let trust = app.clock.trust(blockhash.last_valid_height, height);
+    let (fresh, makes_account) =
+        tokio::try_join!(building.blockhashes.fresh(&app.clock), makes_account)
+            .map_err(|error| without_node(&error))?;
     let chain = &app.config.chain;
     let terms = Terms {
         payer,
         beacon: chain.solana_beacon_key.parse().ok(),
         makes_account,
         unit_price_micro_lamports: chain.solana_unit_price_micro_lamports,
-        blockhash: blockhash.hash,
+        blockhash: fresh.blockhash.hash,
     };
-    let until = OffsetDateTime::now_utc() + trust;
+    let until = fresh.valid_until;
     Ok(Built {
         transaction_b64: STANDARD.encode(unsigned_payment(due, &terms)),
-        blockhash: blockhash.hash.to_string(),
+        blockhash: fresh.blockhash.hash.to_string(),
         blockhash_valid_until: until
             .replace_millisecond(until.millisecond())
             .unwrap_or(until),
@@ -150,8 +150,9 @@ fn without_node(error: &NodeError) -> FlatError {
 
 fn without_due(error: DueError) -> FlatError {
     match error {
-        DueError::Deposit(shared::chain::DepositError::Node(error)) => without_node(&error),
         DueError::Deposit(shared::chain::DepositError::Database(error)) => error.into(),
+        DueError::Invoice(error) => error.into(),
+        DueError::Covered => FlatError::conflict("payment_being_confirmed"),
         error => {
             log_failure("a transaction cannot be built", &error);
             build_failed("the account to pay to is not known")

@@ -42,7 +42,8 @@ impl From<Rail> for RailInfo {
 
 /// Lists the rails.
 pub async fn list_rails(State(app): State<App>) -> Json<RailList> {
+    let offered = app.rails.enabled().filter(|rail| app.offers(*rail));
     Json(RailList {
-        rails: app.rails.enabled().map(RailInfo::from).collect(),
+        rails: offered.map(RailInfo::from).collect(),
     })
 }

@@ -6,11 +6,11 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use shared::chain::{
-    Admitted, Nodes, Rejection, RelayOutcome, Stored, SubmissionError, Submitted, admit,
+    Admitted, Rejection, RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, admit,
     note_submission, signature_of, store_submission,
 };
 use shared::ids::TraceId;
-use shared::invoices::{Invoice, InvoiceStatus, names_other_invoice};
+use shared::invoices::{Invoice, InvoiceStatus, names_other_invoice, standing};
 
 use super::inapp::{inapp_invoice, is_solana};
 use super::path::InvoicePath;
@@ -94,8 +94,10 @@ pub async fn submit_inapp_tx(
     match handed {
         Handed::Signature(signature) => note(&app, &invoice, signature).await,
         Handed::Transaction(signed) => {
-            let nodes = app.nodes.as_ref().ok_or_else(no_rpc)?;
-            let admitted = check(&app, nodes, &invoice, &signed).await?;
+            if app.nodes.is_none() {
+                return Err(no_rpc());
+            }
+            let admitted = check(&app, &invoice, &signed).await?;
             relay(&app, &invoice, &admitted, &trace).await
         }
     }
@@ -126,8 +128,16 @@ fn rejected(rejection: Rejection) -> FlatError {
     FlatError::bad_request(format!("tx_rejected: {rejection}"))
 }
 
-fn too_many() -> FlatError {
-    FlatError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_submissions").retry_after(60)
+/// It passes: within the hour.
+fn too_many(wait_seconds: u32) -> FlatError {
+    FlatError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_submissions").retry_after(wait_seconds)
+}
+
+fn limits(app: &App) -> SubmissionLimits {
+    SubmissionLimits {
+        attempts_max: app.config.chain.relay_attempts_max,
+        hourly_max: app.config.chain.submissions_per_invoice_per_hour,
+    }
 }
 
 async fn note(
@@ -135,28 +145,26 @@ async fn note(
     invoice: &Invoice,
     signature: String,
 ) -> Result<Json<Acknowledged>, FlatError> {
-    let attempts_max = app.config.chain.relay_attempts_max;
     let _turn = app.submissions.take(invoice.user_id).await;
-    match note_submission(&app.pool, &invoice.id, &signature, attempts_max).await? {
+    match note_submission(&app.pool, &invoice.id, &signature, limits(app)).await? {
         Submitted::Noted => Ok(Acknowledged::new(signature, false)),
         Submitted::NotPending(status) => Ok(Acknowledged::already(signature, status)),
-        Submitted::TooMany => Err(too_many()),
+        Submitted::TooMany { wait_seconds } => Err(too_many(wait_seconds)),
     }
 }
 
 /// Everything about a transaction that can be known without sending it.
-async fn check(
-    app: &App,
-    nodes: &Nodes,
-    invoice: &Invoice,
-    signed: &str,
-) -> Result<Admitted, FlatError> {
+async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, FlatError> {
     if !is_solana(invoice.rail) {
         return Err(rejected(Rejection::OtherRail));
     }
+    // What landed now would be late. It waits only for what has landed.
+    if standing(&app.pool, &invoice.id).await?.is_overdue {
+        return Err(rejected(Rejection::TimeOver));
+    }
     let due = app
         .deposits
-        .due(nodes, &app.rails, invoice)
+        .due(&app.rails, invoice)
         .await
         .map_err(without_due)?;
     let admitted = admit(signed, &due).map_err(rejected)?;
@@ -170,6 +178,8 @@ async fn check(
 fn without_due(error: DueError) -> FlatError {
     match error {
         DueError::Deposit(error) => FlatError::failure(&error, error.is_transient()),
+        DueError::Invoice(error) => error.into(),
+        DueError::Covered => rejected(Rejection::BeingConfirmed),
         DueError::Unpayable => FlatError::failure(&error, false),
     }
 }
@@ -181,9 +191,8 @@ async fn relay(
     trace: &TraceId,
 ) -> Result<Json<Acknowledged>, FlatError> {
     let signature = admitted.signature.to_string();
-    let attempts_max = app.config.chain.relay_attempts_max;
     let turn = app.submissions.take(invoice.user_id).await;
-    let stored = store_submission(&app.pool, &invoice.id, admitted, attempts_max).await?;
+    let stored = store_submission(&app.pool, &invoice.id, admitted, limits(app)).await?;
     drop(turn);
     let outcome = match stored {
         Stored::Decided(outcome) => outcome,
@@ -197,13 +206,16 @@ async fn relay(
         Stored::AnotherUnderWay => return Err(rejected(Rejection::AnotherUnderWay)),
         Stored::BeingConfirmed => return Err(rejected(Rejection::BeingConfirmed)),
         Stored::OtherInvoice => return Err(rejected(Rejection::OtherInvoice)),
-        Stored::TooMany => return Err(too_many()),
+        Stored::Exhausted => return Err(FlatError::conflict("submissions_exhausted")),
+        Stored::TooMany { wait_seconds } => return Err(too_many(wait_seconds)),
     };
     tracing::info!(invoice_id = %invoice.id, signature, ?outcome, "submission relayed");
     match outcome {
         // Unknown: no node has answered yet. The workers go on sending it until it lands or cannot any more.
         RelayOutcome::Accepted | RelayOutcome::Unknown => Ok(Acknowledged::new(signature, true)),
-        RelayOutcome::Refused => Err(FlatError::new(StatusCode::BAD_GATEWAY, "submit_failed")),
+        RelayOutcome::Refused(failure) => {
+            Err(FlatError::new(StatusCode::BAD_GATEWAY, "submit_failed").because(failure.name()))
+        }
     }
 }
 

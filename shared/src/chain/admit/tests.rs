@@ -162,7 +162,7 @@ fn what_we_build_is_admitted_once_it_is_signed() {
 
 #[test]
 fn case_38_wallets_may_add_guards_memos_and_budget() {
-    let guard = || order(LIGHTHOUSE, &[4, 1, 2]);
+    let guard = || order(GUARDS[0], &[4, 1, 2]);
     let memo = || order(MEMO_PROGRAMS[0], b"thanks");
     let budget = || {
         order(
@@ -185,9 +185,15 @@ fn case_38_wallets_may_add_guards_memos_and_budget() {
     assert_judged(&dressed(pay(key(1), UNITS)), &native(), Ok(()));
     let payment = pay_token(&token(), TRANSFER_CHECKED, UNITS);
     assert_judged(&dressed(payment.clone()), &token(), Ok(()));
-    let mut one_more = dressed(payment).to_vec();
-    one_more.push(guard());
-    assert_judged(&one_more, &token(), Err(Rejection::TooManyGuards));
+    // Wallets put in five and more, of either program.
+    for more in 1..=12 {
+        let mut guarded = dressed(payment.clone()).to_vec();
+        guarded.extend((0..more).map(|place| order(GUARDS[place % 2], &[4, 1, 2])));
+        assert_judged(&guarded, &token(), Ok(()));
+    }
+    let mut guarded = dressed(payment).to_vec();
+    guarded.push(order(key(77), &[4, 1, 2]));
+    assert_judged(&guarded, &token(), Err(Rejection::ForbiddenProgram));
 }
 
 #[test]

@@ -69,12 +69,25 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
     let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let positive = [
         ("solana_rpc_timeout_ms", chain.solana_rpc_timeout_ms),
+        ("solana_agreement", wide(chain.solana_agreement)),
+        ("solana_node_absent_ms", chain.solana_node_absent_ms),
+        ("watch_gone_rounds", u64::from(watcher.watch_gone_rounds)),
         ("relay_concurrency", wide(chain.relay_concurrency)),
         ("relay_handler_timeout_ms", chain.relay_handler_timeout_ms),
         ("relay_resend_interval_ms", chain.relay_resend_interval_ms),
         (
             "relay_attempts_max",
-            chain.relay_attempts_max.unsigned_abs(),
+            chain.relay_attempts_max.max(0).unsigned_abs(),
+        ),
+        (
+            "submissions_per_invoice_per_hour",
+            chain.submissions_per_invoice_per_hour.max(0).unsigned_abs(),
+        ),
+        ("inapp_blockhash_cache_ms", chain.inapp_blockhash_cache_ms),
+        ("inapp_account_cache_ms", chain.inapp_account_cache_ms),
+        (
+            "inapp_missing_account_cache_ms",
+            chain.inapp_missing_account_cache_ms,
         ),
         ("watch_poll_interval_ms", watcher.watch_poll_interval_ms),
         ("watch_silence_ms", watcher.watch_silence_ms),

@@ -54,7 +54,7 @@ impl FakeChain {
     pub fn advance(&self, slots: u64) {
         let mut state = self.lock();
         for _ in 0..slots {
-            state.slots.next();
+            state.produce();
             state.announce(&[]);
         }
     }
@@ -63,7 +63,7 @@ impl FakeChain {
     pub fn skip(&self, slots: u64) {
         let mut state = self.lock();
         for _ in 0..slots {
-            state.slots.skip();
+            state.skip();
             state.announce(&[]);
         }
     }
@@ -71,7 +71,7 @@ impl FakeChain {
     /// Jumps to a slot, also backwards, as a node does that restarts from an old snapshot.
     pub fn set_slot(&self, slot: u64) {
         let mut state = self.lock();
-        state.slots.set_tip(slot);
+        state.jump(slot);
         state.announce(&[]);
     }
 
@@ -213,7 +213,7 @@ impl FakeChain {
         let view = View::default();
         let start = state.slots.tip();
         while view.slot(&state, commitment) < slot && state.slots.tip() < start + MOST_SLOTS {
-            state.slots.next();
+            state.produce();
             state.announce(&[]);
         }
         Ok(())
@@ -246,7 +246,8 @@ impl FakeChain {
     #[must_use]
     pub fn status(&self, signature: &Signature) -> Option<Commitment> {
         let state = self.lock();
-        let found = View::default().find(&state, signature, Commitment::Processed);
+        let view = View::default();
+        let found = view.find(&state, signature, Commitment::Processed);
         found.map(|(_, level)| level)
     }
 
@@ -272,7 +273,29 @@ impl FakeChain {
         View::default().account(&self.lock(), key, Commitment::Processed)
     }
 
-    /// How long a slot takes, for block times and performance samples.
+    /// Sets the clock that blocks are dated by, unix seconds; none lets it follow the wall's again.
+    pub fn set_clock(&self, seconds: Option<i64>) {
+        self.lock().times.set_clock(seconds);
+    }
+
+    /// What time it is on this chain, unix seconds.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.lock().times.now()
+    }
+
+    /// What nodes say of a slot's time; none when they do not know it.
+    pub fn set_block_time(&self, slot: u64, seconds: Option<i64>) {
+        self.lock().times.tell(slot, seconds);
+    }
+
+    /// When a slot was produced.
+    #[must_use]
+    pub fn block_time(&self, slot: u64) -> Option<i64> {
+        self.lock().times.of(slot)
+    }
+
+    /// How long a slot takes, for performance samples.
     pub fn set_slot_milliseconds(&self, milliseconds: u64) {
         self.lock().slot_milliseconds = milliseconds;
     }

@@ -4,14 +4,17 @@ mod accounts;
 mod commitment;
 mod handle;
 mod ledger;
+mod lie;
 mod slots;
 mod state;
 mod ticker;
+mod times;
 mod view;
 
 pub use accounts::FakeAccount;
 pub use commitment::Commitment;
 pub use handle::{ChainError, FakeChain};
+pub use lie::Lie;
 pub use ticker::Ticker;
 pub use view::View;
 

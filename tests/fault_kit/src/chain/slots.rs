@@ -100,6 +100,12 @@ impl Slots {
         slot.saturating_sub(self.skipped_at(slot))
     }
 
+    /// Whether a slot had no block.
+    pub fn is_skipped(&self, slot: u64) -> bool {
+        slot.checked_sub(1)
+            .is_some_and(|before| self.skipped_at(slot) > self.skipped_at(before))
+    }
+
     fn skipped_at(&self, slot: u64) -> u64 {
         self.skipped
             .range(..=slot)

@@ -10,10 +10,9 @@ use solana_signature::Signature;
 use super::accounts::{Change, FakeAccount, TokenChange};
 use super::ledger::Ledger;
 use super::slots::Slots;
+use super::times::BlockTimes;
 use crate::transaction::FakeTransaction;
 
-/// 2025-01-01, the time of slot 0.
-const GENESIS_TIME: u64 = 1_735_689_600;
 const SLOT_MILLISECONDS: u64 = 400;
 const LAMPORTS_PER_BYTE: u64 = 6_960;
 /// What every account pays for beside its data.
@@ -28,6 +27,7 @@ pub trait Observer: Send + Sync {
 /// The whole model.
 pub struct State {
     pub slots: Slots,
+    pub times: BlockTimes,
     pub ledger: Ledger,
     pub accounts: HashMap<Pubkey, FakeAccount>,
     pub changes: HashMap<Pubkey, Vec<Change>>,
@@ -39,8 +39,10 @@ pub struct State {
 
 impl State {
     pub fn new(seed: [u8; 24]) -> Self {
+        let slots = Slots::new(seed);
         Self {
-            slots: Slots::new(seed),
+            times: BlockTimes::new(slots.tip()),
+            slots,
             ledger: Ledger::default(),
             accounts: HashMap::new(),
             changes: HashMap::new(),
@@ -65,6 +67,24 @@ impl State {
         }
     }
 
+    /// Produces a slot with a block.
+    pub fn produce(&mut self) {
+        self.slots.next();
+        self.times.produce(self.slots.tip());
+    }
+
+    /// Produces a slot without a block.
+    pub fn skip(&mut self) {
+        self.slots.skip();
+        self.times.produce(self.slots.tip());
+    }
+
+    /// Is at a slot now, whatever came before.
+    pub fn jump(&mut self, slot: u64) {
+        self.slots.set_tip(slot);
+        self.times.produce(slot);
+    }
+
     pub fn land(&mut self, transaction: Arc<FakeTransaction>, slot: u64) {
         self.forget_changes(&transaction);
         for (key, change) in changes(&transaction) {
@@ -86,10 +106,6 @@ impl State {
         self.slots.slot_of(blockhash).is_some_and(|made| {
             made <= slot && self.slots.height(slot) <= self.slots.last_valid_height(made)
         })
-    }
-
-    pub const fn block_time(&self, slot: u64) -> u64 {
-        GENESIS_TIME + slot * self.slot_milliseconds / 1_000
     }
 
     pub const fn rent_exemption(&self, bytes: u64) -> u64 {

@@ -53,6 +53,30 @@ impl RpcFailure {
         Self::new(INVALID_PARAMS, message)
     }
 
+    /// -32001: the node keeps no block that old.
+    #[must_use]
+    pub fn block_cleaned_up(slot: u64, first: u64) -> Self {
+        let message = format!(
+            "Block {slot} cleaned up, does not exist on node. First available block: {first}"
+        );
+        Self::new(codes::JSON_RPC_SERVER_ERROR_BLOCK_CLEANED_UP, message)
+    }
+
+    /// -32004: the node has no such block yet.
+    #[must_use]
+    pub fn block_not_available(slot: u64) -> Self {
+        let message = format!("Block not available for slot {slot}");
+        Self::new(codes::JSON_RPC_SERVER_ERROR_BLOCK_NOT_AVAILABLE, message)
+    }
+
+    /// -32007: the slot has no block.
+    #[must_use]
+    pub fn slot_skipped(slot: u64) -> Self {
+        let message =
+            format!("Slot {slot} was skipped, or missing due to ledger jump to recent snapshot");
+        Self::new(codes::JSON_RPC_SERVER_ERROR_SLOT_SKIPPED, message)
+    }
+
     /// -32002: the simulation before sending failed.
     #[must_use]
     pub fn preflight(message: &str, result: Value) -> Self {

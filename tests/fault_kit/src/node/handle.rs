@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::core::Core;
+use super::direct::DirectLine;
 use super::settings::{Handshakes, Health, Sending, Simulation, UnknownSignature};
 use super::socket::{self, Condition, HeldOrder, NotificationFault, Subscription};
 use super::{Call, Fault, Reply, RpcMethod, http};
@@ -24,8 +25,9 @@ pub struct TimedOut(pub Duration);
 /// A node; clones are the same node, and it ends with the last one.
 #[derive(Clone)]
 pub struct FakeNode {
-    core: Arc<Core>,
-    servers: Arc<Servers>,
+    pub(super) core: Arc<Core>,
+    /// None when only direct lines lead here.
+    servers: Option<Arc<Servers>>,
 }
 
 struct Servers {
@@ -42,6 +44,14 @@ impl Drop for Servers {
     }
 }
 
+/// The core of a node that follows a chain.
+fn follower(chain: &FakeChain) -> Arc<Core> {
+    let core = Arc::new(Core::new(chain.clone()));
+    let observer: Arc<dyn Observer> = Arc::<Core>::clone(&core);
+    chain.observe(Arc::downgrade(&observer));
+    core
+}
+
 impl FakeNode {
     /// A node with a chain of its own.
     pub async fn start() -> io::Result<Self> {
@@ -50,9 +60,7 @@ impl FakeNode {
 
     /// A node of a chain that others may report too.
     pub async fn on(chain: &FakeChain) -> io::Result<Self> {
-        let core = Arc::new(Core::new(chain.clone()));
-        let observer: Arc<dyn Observer> = Arc::<Core>::clone(&core);
-        chain.observe(Arc::downgrade(&observer));
+        let core = follower(chain);
         core.lock().sockets.wait_on(Handle::current());
         core.catch_up();
         let requests = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -65,32 +73,60 @@ impl FakeNode {
             tokio::spawn(async { match serving.await {} }),
             tokio::spawn(async { match listening.await {} }),
         ];
-        let servers = Arc::new(Servers { rpc, socket, tasks });
+        let servers = Some(Arc::new(Servers { rpc, socket, tasks }));
         Ok(Self { core, servers })
+    }
+
+    /// A node of a chain that is asked by direct lines only: no ports, no sockets, no waiting.
+    #[must_use]
+    pub fn unserved(chain: &FakeChain) -> Self {
+        Self {
+            core: follower(chain),
+            servers: None,
+        }
+    }
+
+    /// A line on which it is asked without a network between.
+    #[must_use]
+    pub fn line(&self) -> DirectLine {
+        DirectLine::new(Arc::clone(&self.core))
+    }
+
+    /// # Panics
+    /// When it is not served: a mistake of the test.
+    #[expect(
+        clippy::panic,
+        reason = "only tests call this, and it is a mistake of the test"
+    )]
+    fn servers(&self) -> &Servers {
+        match &self.servers {
+            Some(servers) => servers,
+            None => panic!("the node has direct lines only; start it with FakeNode::on"),
+        }
     }
 
     /// Where JSON-RPC is.
     #[must_use]
     pub fn rpc_url(&self) -> String {
-        format!("http://{}", self.servers.rpc)
+        format!("http://{}", self.servers().rpc)
     }
 
     /// Where WebSocket is.
     #[must_use]
     pub fn ws_url(&self) -> String {
-        format!("ws://{}", self.servers.socket)
+        format!("ws://{}", self.servers().socket)
     }
 
     /// Where JSON-RPC is, for a proxy.
     #[must_use]
     pub fn rpc_address(&self) -> SocketAddr {
-        self.servers.rpc
+        self.servers().rpc
     }
 
     /// Where WebSocket is, for a proxy.
     #[must_use]
     pub fn ws_address(&self) -> SocketAddr {
-        self.servers.socket
+        self.servers().socket
     }
 
     /// The chain that it reports.

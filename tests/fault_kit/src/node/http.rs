@@ -11,20 +11,20 @@ use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::RpcFailure;
 use super::core::Core;
+use super::dispatch::{Dropped, Outcome, envelope, handle};
 use super::failure::PARSE_ERROR;
-use super::fault::Reply;
-use super::{RpcFailure, RpcMethod, methods};
 
 /// The connection goes away without an answer.
 #[derive(Debug, thiserror::Error)]
 enum Gone {
-    #[error("the test drops the connection")]
-    Dropped,
+    #[error(transparent)]
+    Dropped(#[from] Dropped),
     #[error("the request broke off: {0}")]
     Request(#[from] hyper::Error),
 }
@@ -80,14 +80,14 @@ async fn respond(core: &Core, request: Request<Incoming>) -> Result<Response<Ful
         Ok(Value::Array(batch)) => {
             let mut answers = Vec::with_capacity(batch.len());
             for request in batch {
-                match handle(core, &request).await? {
+                match served(core, &request).await? {
                     Outcome::Answer(answer) => answers.push(answer),
                     other => return Ok(other.into_response()),
                 }
             }
             Outcome::Answer(Value::Array(answers))
         }
-        Ok(request) => handle(core, &request).await?,
+        Ok(request) => served(core, &request).await?,
         Err(_) => {
             let failure = RpcFailure::new(PARSE_ERROR, "Parse error");
             Outcome::Answer(envelope(&Value::Null, Err(failure)))
@@ -96,11 +96,11 @@ async fn respond(core: &Core, request: Request<Incoming>) -> Result<Response<Ful
     Ok(outcome.into_response())
 }
 
-/// What goes back.
-enum Outcome {
-    Answer(Value),
-    Status(StatusCode, Option<u64>),
-    Garbage(String),
+async fn served(core: &Core, request: &Value) -> Result<Outcome, Gone> {
+    match handle(core, request).await? {
+        Some(outcome) => Ok(outcome),
+        None => pending().await,
+    }
 }
 
 impl Outcome {
@@ -121,44 +121,5 @@ impl Outcome {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         response
-    }
-}
-
-async fn handle(core: &Core, request: &Value) -> Result<Outcome, Gone> {
-    let id = &request["id"];
-    let name = request["method"].as_str().unwrap_or_default();
-    let params = &request["params"];
-    let call = core.record(name, params.clone(), None);
-    let answer = |result| Ok(Outcome::Answer(envelope(id, result)));
-    let method = RpcMethod::named(name);
-    match (core.decide(&call).await, method) {
-        (Reply::Hang, _) => pending().await,
-        (Reply::Disconnect, _) => Err(Gone::Dropped),
-        (Reply::Garbage(text), _) => Ok(Outcome::Garbage(text)),
-        (
-            Reply::Http {
-                status,
-                retry_after,
-            },
-            _,
-        ) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-            Ok(Outcome::Status(status, retry_after))
-        }
-        (Reply::Error(failure), _) => answer(Err(failure)),
-        (Reply::Value(value), _) => answer(Ok(value)),
-        (Reply::Null, Some(method)) => answer(Ok(methods::nothing(core, method, params))),
-        (Reply::PassThrough | Reply::Delay(_), Some(method)) => {
-            answer(methods::answer(core, method, params))
-        }
-        (_, None) => answer(Err(RpcFailure::method_not_found())),
-    }
-}
-
-/// A JSON-RPC answer.
-pub fn envelope(id: &Value, result: Result<Value, RpcFailure>) -> Value {
-    match result {
-        Ok(result) => json!({ "jsonrpc": "2.0", "result": result, "id": id }),
-        Err(failure) => json!({ "jsonrpc": "2.0", "error": failure.to_json(), "id": id }),
     }
 }

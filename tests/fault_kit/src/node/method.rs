@@ -11,6 +11,7 @@ pub enum RpcMethod {
     GetSignatureStatuses,
     GetSlot,
     GetBlockHeight,
+    GetBlockTime,
     GetLatestBlockhash,
     IsBlockhashValid,
     GetAccountInfo,
@@ -33,7 +34,7 @@ pub enum RpcMethod {
     SignatureUnsubscribe,
 }
 
-const ALL: [(RpcMethod, &str); 25] = [
+const ALL: [(RpcMethod, &str); 26] = [
     (RpcMethod::GetTransaction, "getTransaction"),
     (
         RpcMethod::GetSignaturesForAddress,
@@ -42,6 +43,7 @@ const ALL: [(RpcMethod, &str); 25] = [
     (RpcMethod::GetSignatureStatuses, "getSignatureStatuses"),
     (RpcMethod::GetSlot, "getSlot"),
     (RpcMethod::GetBlockHeight, "getBlockHeight"),
+    (RpcMethod::GetBlockTime, "getBlockTime"),
     (RpcMethod::GetLatestBlockhash, "getLatestBlockhash"),
     (RpcMethod::IsBlockhashValid, "isBlockhashValid"),
     (RpcMethod::GetAccountInfo, "getAccountInfo"),

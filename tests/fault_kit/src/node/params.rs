@@ -120,7 +120,7 @@ impl<'a> Config<'a> {
         state: &State,
         commitment: Commitment,
     ) -> Result<u64, RpcFailure> {
-        let slot = view.slot(state, commitment);
+        let slot = view.told_slot(state, commitment);
         match self.number("minContextSlot") {
             Some(least) if slot < least => Err(RpcFailure::min_context_slot(slot)),
             _ => Ok(slot),

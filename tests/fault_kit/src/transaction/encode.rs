@@ -20,7 +20,7 @@ pub fn encoded(
     encoding: TransactionBinaryEncoding,
     slot: u64,
     index: u32,
-    block_time: u64,
+    block_time: Option<i64>,
 ) -> EncodedConfirmedTransactionWithStatusMeta {
     let text = match encoding {
         TransactionBinaryEncoding::Base58 => bs58::encode(&transaction.wire).into_string(),
@@ -36,7 +36,7 @@ pub fn encoded(
             meta,
             version: Some(version),
         },
-        block_time: i64::try_from(block_time).ok(),
+        block_time,
         transaction_index: Some(index),
     }
 }

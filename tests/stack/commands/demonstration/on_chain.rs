@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Watched, created_id};
+use crate::chain::server::FINAL_AFTER;
 use crate::chain::signing::sign_received;
 use crate::chain::{Chain, ChainError, Gift};
 use crate::client::console::Console;
@@ -19,6 +20,8 @@ const PURSE: Gift = Gift {
 };
 /// A validator that is not ours takes some 15 s to finality.
 const FINALITY_LIMIT: Duration = Duration::from_secs(90);
+/// How often the user sees that something goes on.
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// Pays an invoice in USDC before the user's eyes.
 pub(super) async fn pay(chain: &Chain, console: &Console) -> Result<(), CommandError> {
@@ -54,11 +57,39 @@ pub(super) async fn pay(chain: &Chain, console: &Console) -> Result<(), CommandE
     submitted.expect_status(200, "inapp/submit")?;
 
     for event in ["invoice_progress", "invoice_paid"] {
-        let data = stream.until_within(event, FINALITY_LIMIT).await?;
+        let data = until(&mut stream, event, sent).await?;
         let took = sent.elapsed().as_secs_f64();
         say(&format!(
             "  ~ invoice stream: {event} {data} (after {took:.1} s)"
         ));
+        if let (Some(server), "invoice_progress") = (chain.server(), event) {
+            let needed = (server.slot() * FINAL_AFTER).as_secs_f64();
+            let slot = server.slot().as_millis();
+            say(&format!(
+                "    confirmed; final after {FINAL_AFTER} slots of {slot} ms: {needed:.0} s"
+            ));
+        }
     }
     Ok(())
+}
+
+/// Waits for an event, and tells now and then that it still does.
+async fn until(
+    stream: &mut Watched,
+    event: &'static str,
+    sent: Instant,
+) -> Result<Value, CommandError> {
+    let coming = stream.until_within(event, FINALITY_LIMIT);
+    tokio::pin!(coming);
+    let mut ticks = tokio::time::interval(PROGRESS);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            data = &mut coming => return data,
+            _ = ticks.tick() => {
+                let took = sent.elapsed().as_secs_f64();
+                say(&format!("    waiting for {event}: {took:.0} s since it was sent"));
+            }
+        }
+    }
 }

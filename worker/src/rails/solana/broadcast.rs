@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
-use shared::chain::{Commitment, NodeError, RelayOutcome};
+use shared::chain::{NodeError, RelayFailure, RelayOutcome};
 use solana_hash::Hash;
 use solana_transaction::versioned::VersionedTransaction;
 use tokio::time::timeout;
 
 use super::rows::{self, Claim, Relayed};
-use super::signals::{self, Forecast, Sent};
+use super::signals::{self, Forecast, Refusal, Sent};
 use super::{Broadcaster, RelayError};
 
-/// For how many blocks a blockhash lives at most: wallets take fresh ones, so that is assumed of all.
-const BLOCKHASH_LIFE: u64 = 150;
 /// How often somebody else's broadcast is asked about.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a blockhash that no node knows may still be too new for all of them.
@@ -42,7 +40,7 @@ impl Broadcaster {
         let wire = STANDARD.encode(&relayed.wire);
         let ahead = timeout(self.patience / 2, self.look_ahead(relayed, &wire)).await;
         let sent = match ahead {
-            Ok(Ahead::Refused(reason)) => Sent::Refused(reason),
+            Ok(Ahead::Refused(refusal)) => Sent::Refused(refusal),
             Ok(Ahead::Landed) => Sent::Accepted,
             Ok(Ahead::Open) | Err(_) => timeout(self.patience / 2, self.send(relayed, &wire))
                 .await
@@ -51,17 +49,18 @@ impl Broadcaster {
         let outcome = match &sent {
             Sent::Accepted => RelayOutcome::Accepted,
             Sent::Unknown => RelayOutcome::Unknown,
-            Sent::Refused(reason) => {
-                rows::ended(&self.pool, &relayed.signature, "failed", reason).await?;
+            Sent::Refused(Refusal { failure, reason }) => {
+                rows::ended(&self.pool, &relayed.signature, "failed", reason, *failure).await?;
                 tracing::info!(
                     signature = relayed.signature,
                     invoice_id = relayed.invoice_id,
+                    failure = failure.name(),
                     reason,
                     "transaction refused"
                 );
                 metrics::counter!("quittance_relay_transactions_total", "outcome" => "refused")
                     .increment(1);
-                return Ok(RelayOutcome::Refused);
+                return Ok(RelayOutcome::Refused(*failure));
             }
         };
         let accepted = outcome == RelayOutcome::Accepted;
@@ -75,40 +74,28 @@ impl Broadcaster {
         Ok(outcome)
     }
 
-    /// What can be known before sending. The height and the simulation are advice: without them it is sent all the
-    /// same.
+    /// What can be known before sending. The simulation is advice: without it it is sent all the same.
     async fn look_ahead(&self, relayed: &Relayed, wire: &str) -> Ahead {
-        let (height, simulated) = tokio::join!(
-            self.nodes.block_height(Commitment::Processed),
-            self.nodes.simulate(wire)
-        );
-        if let Ok(height) = height {
-            self.note_last_valid(&relayed.signature, height).await;
-        }
-        let error = match simulated {
+        let error = match self.nodes.simulate(wire).await {
             Ok(error) => error,
             Err(error) => {
                 tracing::warn!(%error, signature = relayed.signature, "a transaction was not simulated");
                 return Ahead::Open;
             }
         };
-        match signals::forecast(error.as_ref()) {
-            Forecast::Landed => Ahead::Landed,
-            Forecast::UnknownBlockhash if self.is_dead(&relayed.wire).await => {
-                Ahead::Refused("the blockhash is not valid".to_owned())
+        match (signals::forecast(error.as_ref()), error) {
+            (Forecast::Landed, _) => Ahead::Landed,
+            (Forecast::UnknownBlockhash, _) if self.is_dead(&relayed.wire).await => {
+                Ahead::Refused(Refusal {
+                    failure: RelayFailure::BlockhashExpired,
+                    reason: "the blockhash is not valid".to_owned(),
+                })
             }
-            Forecast::Go | Forecast::UnknownBlockhash => Ahead::Open,
-            Forecast::Fails => Ahead::Refused(
-                error.map_or_else(String::new, |error| format!("simulation: {error}")),
-            ),
-        }
-    }
-
-    /// Until when it can land at the latest. Not knowing that only means sending for longer.
-    pub(super) async fn note_last_valid(&self, signature: &str, height: u64) {
-        let last = i64::try_from(height.saturating_add(BLOCKHASH_LIFE)).unwrap_or(i64::MAX);
-        if let Err(error) = rows::set_last_valid(&self.pool, signature, last).await {
-            tracing::warn!(%error, signature, "a last valid height was not stored");
+            (Forecast::Fails, Some(error)) => Ahead::Refused(Refusal {
+                failure: RelayFailure::of_error(&error, &relayed.wire),
+                reason: format!("simulation: {error}"),
+            }),
+            (Forecast::Go | Forecast::UnknownBlockhash | Forecast::Fails, _) => Ahead::Open,
         }
     }
 
@@ -144,7 +131,7 @@ impl Broadcaster {
                 }
                 Err(error) => {
                     log_failed(node.label(), &relayed.signature, &error);
-                    signals::sent(&error)
+                    signals::sent(&error, &relayed.wire)
                 }
             };
             let result = match &sent {
@@ -164,7 +151,7 @@ impl Broadcaster {
 enum Ahead {
     Open,
     Landed,
-    Refused(String),
+    Refused(Refusal),
 }
 
 fn log_failed(node: &str, signature: &str, error: &NodeError) {

@@ -3,6 +3,7 @@
 //! The rows of `relay_transactions` are the truth, and every step can be repeated: a worker may die anywhere, and any
 //! number of them may work at once. Nothing here touches an invoice; the watcher decides what was paid.
 
+mod agreement;
 mod broadcast;
 mod rows;
 mod signals;

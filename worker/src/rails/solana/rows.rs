@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::chain::{Noted, RelayOutcome, note_signatures};
+use shared::chain::{Noted, RelayFailure, RelayOutcome, note_signatures};
 use shared::db::{begin, interval};
 use sqlx::PgPool;
 
@@ -21,6 +21,14 @@ pub struct Relayed {
     pub is_confirmed: bool,
     /// Whether nobody has sent it yet.
     pub is_first: bool,
+}
+
+impl Relayed {
+    /// Past this height it cannot land, as far as is known.
+    pub(super) fn last_valid(&self) -> Option<u64> {
+        self.last_valid_height
+            .and_then(|last| u64::try_from(last).ok())
+    }
 }
 
 /// What a job finds.
@@ -57,7 +65,7 @@ pub(super) async fn claim(
         return Ok(Claim::Ours(ours));
     }
     let row = sqlx::query!(
-        "select state, accepted from relay_transactions where signature = $1",
+        "select state, accepted, failure from relay_transactions where signature = $1",
         signature
     )
     .fetch_optional(pool)
@@ -66,7 +74,10 @@ pub(super) async fn claim(
         None => Claim::Gone,
         Some(row) => match row.state.as_str() {
             "sending" if !row.accepted => Claim::Held,
-            "failed" | "expired" => Claim::Decided(RelayOutcome::Refused),
+            "failed" | "expired" => {
+                let failure = RelayFailure::named(row.failure.as_deref().unwrap_or_default());
+                Claim::Decided(RelayOutcome::Refused(failure))
+            }
             _ => Claim::Decided(RelayOutcome::Accepted),
         },
     })
@@ -98,7 +109,7 @@ pub(super) async fn take_due(
     .await
 }
 
-/// Writes down until when it can land, unless that is known.
+/// Writes down until when it can land; a later word is at most an earlier height.
 pub(super) async fn set_last_valid(
     pool: &PgPool,
     signature: &str,
@@ -106,7 +117,7 @@ pub(super) async fn set_last_valid(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update relay_transactions set last_valid_height = $2
-         where signature = $1 and last_valid_height is null",
+         where signature = $1 and (last_valid_height is null or last_valid_height > $2)",
         signature,
         height
     )
@@ -144,19 +155,21 @@ pub(super) async fn sent(
     Ok(())
 }
 
-/// It cannot land, or landed and failed: `failed`; or its time is over: `expired`.
+/// It cannot land, or landed and failed: `failed`; or its time is over: `expired`. Why: in our words, and in a word.
 pub(super) async fn ended(
     pool: &PgPool,
     signature: &str,
     state: &str,
     reason: &str,
+    failure: RelayFailure,
 ) -> Result<bool, sqlx::Error> {
     let ended = sqlx::query!(
-        "update relay_transactions set state = $2, reason = $3, updated_at = clock_timestamp()
+        "update relay_transactions set state = $2, reason = $3, failure = $4, updated_at = clock_timestamp()
          where signature = $1 and state in ('sending', 'confirmed')",
         signature,
         state,
-        reason
+        reason,
+        failure.name()
     )
     .execute(pool)
     .await?;
@@ -190,7 +203,7 @@ pub(super) async fn landed(
     Ok(is_news)
 }
 
-/// Counts rounds in a row in which it was nowhere; returns how many.
+/// Counts a look that found it nowhere; returns how many there were since it was last seen.
 pub(super) async fn absent(pool: &PgPool, signature: &str) -> Result<i16, sqlx::Error> {
     sqlx::query_scalar!(
         "update relay_transactions set absences = least(absences + 1, 100) where signature = $1 returning absences",
@@ -200,8 +213,8 @@ pub(super) async fn absent(pool: &PgPool, signature: &str) -> Result<i16, sqlx::
     .await
 }
 
-/// It was seen, or may be somewhere: the count starts anew.
-pub(super) async fn maybe_present(pool: &PgPool, signature: &str) -> Result<(), sqlx::Error> {
+/// It is somewhere: the count starts anew.
+pub(super) async fn present(pool: &PgPool, signature: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update relay_transactions set absences = 0 where signature = $1 and absences > 0",
         signature

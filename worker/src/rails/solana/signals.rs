@@ -1,6 +1,6 @@
 //! What nodes' answers mean for a transaction. Pure.
 
-use shared::chain::NodeError;
+use shared::chain::{NodeError, RelayFailure};
 use solana_transaction_error::TransactionError;
 use solana_transaction_status_client_types::{TransactionConfirmationStatus, TransactionStatus};
 
@@ -40,19 +40,28 @@ pub fn forecast(error: Option<&TransactionError>) -> Forecast {
     }
 }
 
+/// Why a transaction is not sent, or was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the wallet.
+    pub failure: RelayFailure,
+    /// For us.
+    pub reason: String,
+}
+
 /// What one node did with what it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
     /// It took it, or has it.
     Accepted,
     /// It says that it cannot land.
-    Refused(String),
+    Refused(Refusal),
     /// Nobody knows whether it took it.
     Unknown,
 }
 
-/// Sorts a failed send. Nodes word these as they like, so both the name and the sentence of an error are known.
-pub fn sent(error: &NodeError) -> Sent {
+/// Sorts a failed send of these bytes. Nodes word these as they like, so both the name and the sentence of an error are known.
+pub fn sent(error: &NodeError, wire: &[u8]) -> Sent {
     let NodeError::Refused { code, message } = error else {
         return Sent::Unknown;
     };
@@ -63,16 +72,23 @@ pub fn sent(error: &NodeError) -> Sent {
     if words.contains("blockhashnotfound") || words.contains("ratelimit") {
         return Sent::Unknown;
     }
-    Sent::Refused(format!("{code}: {message}"))
+    Sent::Refused(Refusal {
+        failure: RelayFailure::of_refusal(message, wire),
+        reason: format!("{code}: {message}"),
+    })
 }
 
-/// What all nodes together did: one that took it is enough; a refusal counts when nobody's answer is open.
+/// What all nodes together did: one that took it is enough; a refusal counts when nobody's answer is open, and one that
+/// says something about the payer counts more than one that does not.
 pub fn together(answers: impl IntoIterator<Item = Sent>) -> Sent {
     let mut all: Option<Sent> = None;
     for answer in answers {
         all = Some(match (all, answer) {
             (Some(Sent::Accepted), _) | (_, Sent::Accepted) => Sent::Accepted,
             (Some(Sent::Unknown), _) | (_, Sent::Unknown) => Sent::Unknown,
+            (Some(Sent::Refused(before)), refused) if before.failure == RelayFailure::NodeError => {
+                refused
+            }
             (Some(refused), _) | (None, refused) => refused,
         });
     }
@@ -90,12 +106,12 @@ pub enum Sighting {
     Confirmed(u64),
     /// In this slot, for good.
     Finalized(u64),
-    /// It landed for sure, and failed.
-    Failed,
+    /// It landed for sure, and failed for this reason.
+    Failed(RelayFailure),
 }
 
-/// Reads a status.
-pub fn sighting(status: Option<&TransactionStatus>) -> Sighting {
+/// Reads the status of these bytes.
+pub fn sighting(status: Option<&TransactionStatus>, wire: &[u8]) -> Sighting {
     let Some(status) = status else {
         return Sighting::Nowhere;
     };
@@ -106,11 +122,11 @@ pub fn sighting(status: Option<&TransactionStatus>) -> Sighting {
         None if rooted => TransactionConfirmationStatus::Finalized,
         None => TransactionConfirmationStatus::Processed,
     };
-    match level {
-        TransactionConfirmationStatus::Processed => Sighting::Processed,
-        _ if status.err.is_some() => Sighting::Failed,
-        TransactionConfirmationStatus::Confirmed => Sighting::Confirmed(status.slot),
-        TransactionConfirmationStatus::Finalized => Sighting::Finalized(status.slot),
+    match (level, &status.err) {
+        (TransactionConfirmationStatus::Processed, _) => Sighting::Processed,
+        (_, Some(error)) => Sighting::Failed(RelayFailure::of_error(error, wire)),
+        (TransactionConfirmationStatus::Confirmed, None) => Sighting::Confirmed(status.slot),
+        (TransactionConfirmationStatus::Finalized, None) => Sighting::Finalized(status.slot),
     }
 }
 
@@ -126,23 +142,24 @@ pub enum Step {
     /// It is final, in this slot.
     Finalize(u64),
     /// It landed and failed.
-    Fail,
+    Fail(RelayFailure),
     /// Its time seems over: ask every node.
     Seek,
 }
 
-/// Decides. A confirmed one that has vanished is sent again while it can land: the chain may have left its block.
-pub fn step(sighting: Sighting, height: u64, last_valid_height: Option<i64>) -> Step {
-    let can_land = last_valid_height
-        .and_then(|last| u64::try_from(last).ok())
-        .is_none_or(|last| height <= last);
+/// Decides, at the height that the chain has reached for sure. A confirmed one that has vanished is sent again while it
+/// can land: the chain may have left its block.
+pub fn step(sighting: Sighting, height: Option<u64>, last_valid_height: Option<u64>) -> Step {
+    let is_over = height
+        .zip(last_valid_height)
+        .is_some_and(|(height, last)| height > last);
     match sighting {
-        Sighting::Failed => Step::Fail,
+        Sighting::Failed(failure) => Step::Fail(failure),
         Sighting::Finalized(slot) => Step::Finalize(slot),
         Sighting::Confirmed(slot) => Step::Confirm(slot),
         Sighting::Processed => Step::Wait,
-        Sighting::Nowhere if can_land => Step::Send,
-        Sighting::Nowhere => Step::Seek,
+        Sighting::Nowhere if is_over => Step::Seek,
+        Sighting::Nowhere => Step::Send,
     }
 }
 

@@ -4,27 +4,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt as _, StreamExt as _};
-use shared::chain::{Commitment, Node, NodeError};
-use solana_transaction_status_client_types::TransactionStatus;
+use shared::chain::{Commitment, Look, Node, NodeError, RelayFailure, reached_by};
 
+use super::agreement::{self, Finding, Word};
 use super::rows::{self, Relayed};
-use super::signals::{self, Sent, Sighting, Step};
+use super::signals::{self, Sent, Step};
 use super::{Broadcaster, RelayError};
 
 /// Transactions of one round; nodes tell the status of so many at once.
 const BATCH: i64 = 256;
 /// Transactions sent at the same time.
 const SENDS: usize = 16;
-/// A node so far behind the others is not waited for.
-const STALE_BLOCKS: u64 = 150;
-/// Rounds in which nobody must know a transaction before it is given up: one might meet a moment of confusion.
+/// Looks that must not find a transaction before it is given up: one might meet a moment of confusion.
 const ABSENCES: i16 = 2;
 
-/// How far the chain is.
-#[derive(Clone, Copy)]
+/// How far the chain is, as each node says.
 struct Heights {
-    processed: u64,
-    finalized: u64,
+    processed: Vec<Option<u64>>,
+    /// Asked for only when something seems over.
+    finalized: Vec<Option<u64>>,
+    /// How many nodes must say the same.
+    agreement: usize,
 }
 
 impl Broadcaster {
@@ -56,32 +56,47 @@ impl Broadcaster {
             return Ok(());
         }
         let signatures: Vec<String> = sent.iter().map(|row| row.signature.clone()).collect();
-        let (statuses, processed, finalized) = tokio::try_join!(
+        let (statuses, processed) = tokio::join!(
             self.nodes.statuses(&signatures),
-            self.nodes.greatest_height(Commitment::Processed),
-            self.nodes.greatest_height(Commitment::Finalized)
-        )?;
+            self.nodes.heights(Commitment::Processed)
+        );
+        let agreement = self.nodes.agreement_now();
+        let height = reached_by(agreement, processed.iter().flatten().copied());
+        let stepped: Vec<(Relayed, Step)> = sent
+            .into_iter()
+            .zip(statuses?)
+            .map(|(relayed, status)| {
+                let sighting = signals::sighting(status.as_ref(), &relayed.wire);
+                let step = signals::step(sighting, height, relayed.last_valid());
+                (relayed, step)
+            })
+            .collect();
+        let finalized = if stepped.iter().any(|(_, step)| *step == Step::Seek) {
+            // Before the look-ups: what lands before these heights is in the history then.
+            self.nodes.heights(Commitment::Finalized).await
+        } else {
+            Vec::new()
+        };
         let heights = Heights {
             processed,
             finalized,
+            agreement,
         };
-        let go_on = async |(relayed, status): (Relayed, Option<TransactionStatus>)| {
-            let sighting = signals::sighting(status.as_ref());
-            self.go_on(&relayed, sighting, heights).await
-        };
-        at_once(sent.into_iter().zip(statuses).map(go_on)).await
+        let go_on =
+            async |(relayed, step): (Relayed, Step)| self.go_on(&relayed, step, &heights).await;
+        at_once(stepped.into_iter().map(go_on)).await
     }
 
     async fn go_on(
         &self,
         relayed: &Relayed,
-        sighting: Sighting,
-        heights: Heights,
+        step: Step,
+        heights: &Heights,
     ) -> Result<(), RelayError> {
         let signature = &relayed.signature;
-        match signals::step(sighting, heights.processed, relayed.last_valid_height) {
-            Step::Send => self.send_again(relayed, heights.processed).await,
-            Step::Wait => Ok(rows::maybe_present(&self.pool, signature).await?),
+        match step {
+            Step::Send => self.send_again(relayed, heights).await,
+            Step::Wait => Ok(rows::present(&self.pool, signature).await?),
             Step::Confirm(slot) => {
                 if rows::landed(&self.pool, signature, slot, false).await? {
                     report(relayed, "confirmed");
@@ -94,18 +109,20 @@ impl Broadcaster {
                 }
                 Ok(())
             }
-            Step::Fail => {
-                self.end(relayed, "failed", "failed on chain", "failed_on_chain")
-                    .await
+            Step::Fail(failure) => {
+                let ended =
+                    rows::ended(&self.pool, signature, "failed", "failed on chain", failure);
+                if ended.await? {
+                    report(relayed, "failed_on_chain");
+                }
+                Ok(())
             }
             Step::Seek => self.seek(relayed, heights).await,
         }
     }
 
-    async fn send_again(&self, relayed: &Relayed, height: u64) -> Result<(), RelayError> {
-        if relayed.last_valid_height.is_none() {
-            self.note_last_valid(&relayed.signature, height).await;
-        }
+    async fn send_again(&self, relayed: &Relayed, heights: &Heights) -> Result<(), RelayError> {
+        self.note_last_valid(relayed, heights).await;
         if relayed.is_confirmed {
             tracing::warn!(
                 signature = relayed.signature,
@@ -120,43 +137,49 @@ impl Broadcaster {
         Ok(rows::sent(&self.pool, relayed, accepted, self.resend).await?)
     }
 
-    /// Gives a transaction up once every node that answers, and is not far behind, is final past its last chance and
-    /// has never heard of it.
-    async fn seek(&self, relayed: &Relayed, heights: Heights) -> Result<(), RelayError> {
-        let last_valid = relayed
-            .last_valid_height
-            .and_then(|last| u64::try_from(last).ok())
-            .unwrap_or(u64::MAX);
-        if heights.finalized <= last_valid {
-            return Ok(());
+    /// Until when it can land at the latest. Not knowing that only means sending for longer.
+    async fn note_last_valid(&self, relayed: &Relayed, heights: &Heights) {
+        let height = agreement::at_most(&heights.processed, heights.agreement);
+        let news = height.and_then(|height| agreement::last_valid(relayed.last_valid(), height));
+        let Some(last) = news else {
+            return;
+        };
+        let last = i64::try_from(last).unwrap_or(i64::MAX);
+        if let Err(error) = rows::set_last_valid(&self.pool, &relayed.signature, last).await {
+            let signature = &relayed.signature;
+            tracing::warn!(%error, signature, "a last valid height was not stored");
         }
-        let signature = &relayed.signature;
-        let asked = self
-            .nodes
-            .each()
-            .map(|node| has_missed(node, signature, last_valid, heights.finalized));
-        let answers = join_all(asked).await.into_iter().flatten();
-        let answers: Vec<bool> = answers.flatten().collect();
-        if answers.is_empty() || answers.contains(&false) {
-            return Ok(rows::maybe_present(&self.pool, signature).await?);
-        }
-        if rows::absent(&self.pool, signature).await? >= ABSENCES {
-            return self
-                .end(relayed, "expired", "it did not land in time", "expired")
-                .await;
-        }
-        Ok(())
     }
 
-    async fn end(
-        &self,
-        relayed: &Relayed,
-        state: &str,
-        reason: &str,
-        label: &'static str,
-    ) -> Result<(), RelayError> {
-        if rows::ended(&self.pool, &relayed.signature, state, reason).await? {
-            report(relayed, label);
+    /// Gives a transaction up once enough nodes are final past its last chance, have never heard of it, and say so
+    /// twice, while none contradicts.
+    async fn seek(&self, relayed: &Relayed, heights: &Heights) -> Result<(), RelayError> {
+        let signature = &relayed.signature;
+        let last_valid = relayed.last_valid().unwrap_or(u64::MAX);
+        let past = self.nodes.each().zip(&heights.finalized);
+        let past = past.filter(|(_, height)| height.is_some_and(|height| height > last_valid));
+        let asked: Vec<_> = past.map(|(node, _)| word(node, signature)).collect();
+        if asked.len() < heights.agreement {
+            return Ok(());
+        }
+        match agreement::finding(&join_all(asked).await, heights.agreement) {
+            Finding::Present => Ok(rows::present(&self.pool, signature).await?),
+            Finding::Open => Ok(()),
+            Finding::Absent if rows::absent(&self.pool, signature).await? < ABSENCES => Ok(()),
+            Finding::Absent => self.expire(relayed).await,
+        }
+    }
+
+    async fn expire(&self, relayed: &Relayed) -> Result<(), RelayError> {
+        let ended = rows::ended(
+            &self.pool,
+            &relayed.signature,
+            "expired",
+            "it did not land in time",
+            RelayFailure::BlockhashExpired,
+        );
+        if ended.await? {
+            report(relayed, "expired");
         }
         Ok(())
     }
@@ -173,23 +196,22 @@ async fn at_once(
     results.into_iter().collect()
 }
 
-/// Whether this node is final past the height, and the transaction is not in what it knows; `None` when it is too far
-/// behind the others to say. The height comes first: what lands before it is in the history then.
-async fn has_missed(
-    node: &Node,
-    signature: &str,
-    last_valid: u64,
-    front: u64,
-) -> Result<Option<bool>, NodeError> {
-    let height = node.block_height(Commitment::Finalized).await?;
-    if height.saturating_add(STALE_BLOCKS) < front {
-        return Ok(None);
+/// What a node says of a transaction, by its status and by the transaction itself. An error is no answer.
+async fn word(node: &Node, signature: &str) -> Word {
+    let knows = async {
+        let (statuses, _) = node.statuses(&[signature.to_owned()]).await?;
+        let has_status = statuses.first().is_none_or(Option::is_some);
+        let look = node.look(signature, Commitment::Finalized).await?;
+        Ok::<bool, NodeError>(has_status || look != Look::Absent)
+    };
+    match knows.await {
+        Ok(true) => Word::Known,
+        Ok(false) => Word::Unknown,
+        Err(error) => {
+            tracing::debug!(node = node.label(), signature, %error, "a node did not say whether it knows a transaction");
+            Word::Silence
+        }
     }
-    if height <= last_valid {
-        return Ok(Some(false));
-    }
-    let (statuses, _) = node.statuses(&[signature.to_owned()]).await?;
-    Ok(Some(statuses.first().is_some_and(Option::is_none)))
 }
 
 fn report(relayed: &Relayed, outcome: &'static str) {

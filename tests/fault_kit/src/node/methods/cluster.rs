@@ -26,6 +26,25 @@ pub fn block_height(core: &Core, params: &Params<'_>) -> Answer {
     })
 }
 
+/// Of a block that is confirmed here, and not forgotten.
+pub fn block_time(core: &Core, params: &Params<'_>) -> Answer {
+    let slot = params.get(0).and_then(Value::as_u64);
+    let slot = slot.ok_or_else(|| RpcFailure::invalid_params("Invalid params: expected u64."))?;
+    let state = core.chain.lock();
+    let inner = core.lock();
+    let view = &inner.view;
+    if slot < view.history_from {
+        return Err(RpcFailure::block_cleaned_up(slot, view.history_from));
+    }
+    if slot > view.slot(&state, Commitment::Confirmed) {
+        return Err(RpcFailure::block_not_available(slot));
+    }
+    if state.slots.is_skipped(slot) {
+        return Err(RpcFailure::slot_skipped(slot));
+    }
+    Ok(json!(view.time(&state, slot)))
+}
+
 pub fn latest_blockhash(core: &Core, params: &Params<'_>) -> Answer {
     at(core, &params.config(0), |state, _, slot| {
         let value = json!({

@@ -28,6 +28,7 @@ pub fn answer(core: &Core, method: RpcMethod, params: &Value) -> Answer {
         RpcMethod::GetSignatureStatuses => signatures::statuses(core, params),
         RpcMethod::GetSlot => cluster::slot(core, params),
         RpcMethod::GetBlockHeight => cluster::block_height(core, params),
+        RpcMethod::GetBlockTime => cluster::block_time(core, params),
         RpcMethod::GetLatestBlockhash => cluster::latest_blockhash(core, params),
         RpcMethod::IsBlockhashValid => cluster::is_blockhash_valid(core, params),
         RpcMethod::GetGenesisHash => Ok(json!(core.chain.genesis_hash().to_string())),

@@ -44,14 +44,10 @@ pub fn for_address(core: &Core, params: &Params<'_>) -> Answer {
         commitment,
         inner.settings.unknown_signature,
     )?;
-    let rows: Vec<_> = state
-        .ledger
-        .mentioning(&key)
-        .filter(|landed| range.contains((landed.slot, landed.index)))
-        .filter_map(|landed| {
-            let level = view.level(&state, landed)?;
-            (level >= commitment).then(|| row(&state, landed, level))
-        })
+    let rows: Vec<_> = view
+        .mentioning(&state, &key, commitment)
+        .filter(|(landed, _)| range.contains((landed.slot, landed.index)))
+        .map(|(landed, level)| row(&landed, level, view.time(&state, landed.slot)))
         .take(usize::try_from(limit).unwrap_or(usize::MAX))
         .collect();
     to_json(rows)
@@ -92,16 +88,16 @@ fn range(
 }
 
 fn row(
-    state: &State,
     landed: &Landed,
     level: Commitment,
+    block_time: Option<i64>,
 ) -> RpcConfirmedTransactionStatusWithSignature {
     RpcConfirmedTransactionStatusWithSignature {
         signature: landed.transaction.signature.to_string(),
         slot: landed.slot,
         err: landed.transaction.err.clone().map(Into::into),
         memo: landed.transaction.memo.clone(),
-        block_time: i64::try_from(state.block_time(landed.slot)).ok(),
+        block_time,
         confirmation_status: Some(named(level)),
         transaction_index: Some(landed.index),
     }
@@ -117,6 +113,7 @@ pub fn statuses(core: &Core, params: &Params<'_>) -> Answer {
     let state = core.chain.lock();
     let inner = core.lock();
     let tip = inner.view.slot(&state, Commitment::Processed);
+    let told_tip = inner.view.told_slot(&state, Commitment::Processed);
     let mut found = Vec::with_capacity(asked.len());
     for signature in asked {
         let signature = parsed(signature)?;
@@ -126,11 +123,11 @@ pub fn statuses(core: &Core, params: &Params<'_>) -> Answer {
             landed.slot + RECENT_SLOTS > tip || history && *level == Commitment::Finalized
         });
         found.push(match kept {
-            Some((landed, level)) => to_json(status(landed, level, tip))?,
+            Some((landed, level)) => to_json(status(&landed, level, tip))?,
             None => Value::Null,
         });
     }
-    Ok(with_context(tip, &Value::Array(found)))
+    Ok(with_context(told_tip, &Value::Array(found)))
 }
 
 fn status(landed: &Landed, level: Commitment, tip: u64) -> TransactionStatus {

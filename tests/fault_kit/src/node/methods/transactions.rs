@@ -26,7 +26,7 @@ pub fn get_transaction(core: &Core, params: &Params<'_>) -> Answer {
             return Err(RpcFailure::unsupported_version(version));
         }
     }
-    let time = state.block_time(landed.slot);
+    let time = inner.view.time(&state, landed.slot);
     to_json(encoded(
         transaction,
         encoding,

@@ -69,9 +69,9 @@ impl Sockets {
     }
 
     fn follow_slots(&mut self, view: &View, state: &State) {
-        let now = view.slot(state, Commitment::Processed);
+        let now = view.told_slot(state, Commitment::Processed);
         let before = self.followed.slot.replace(now).unwrap_or(now);
-        let root = view.slot(state, Commitment::Finalized);
+        let root = view.told_slot(state, Commitment::Finalized);
         for slot in before + 1..=now {
             let result = json!({ "slot": slot, "parent": slot - 1, "root": root });
             for subscription in self.to_slots() {

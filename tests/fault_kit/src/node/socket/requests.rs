@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::registry::Condition;
 use super::subscription::{Topic, TopicKind};
 use crate::node::core::Core;
+use crate::node::dispatch::envelope;
 use crate::node::failure::PARSE_ERROR;
 use crate::node::fault::{Call, Reply};
-use crate::node::http::envelope;
 use crate::node::params::Params;
 use crate::node::{RpcFailure, RpcMethod};
 
@@ -81,6 +81,6 @@ fn subscribe(core: &Core, socket: u64, id: &Value, topic: Topic) {
     if let Some((landed, _)) = view.find(&state, &signature, commitment) {
         inner
             .sockets
-            .tell_signature(&view, &state, landed, subscription);
+            .tell_signature(&view, &state, &landed, subscription);
     }
 }

@@ -54,17 +54,32 @@ fn failed_sends_are_sorted() {
         (NodeError::Unreadable("x".to_owned()), Sent::Unknown),
         (
             refused(-32003, "Transaction signature verification failure"),
-            Sent::Refused("-32003: Transaction signature verification failure".to_owned()),
+            Sent::Refused(Refusal {
+                failure: RelayFailure::NodeError,
+                reason: "-32003: Transaction signature verification failure".to_owned(),
+            }),
+        ),
+        (
+            refused(-32002, "Insufficient funds for fee"),
+            Sent::Refused(Refusal {
+                failure: RelayFailure::InsufficientSol,
+                reason: "-32002: Insufficient funds for fee".to_owned(),
+            }),
         ),
     ];
     for (error, expected) in cases {
-        assert_eq!(sent(&error), expected, "{error}");
+        assert_eq!(sent(&error, &[]), expected, "{error}");
     }
 }
 
 #[test]
 fn one_node_that_took_it_is_enough() {
-    let refusal = || Sent::Refused("no".to_owned());
+    let refused = |failure| {
+        let reason = "no".to_owned();
+        Sent::Refused(Refusal { failure, reason })
+    };
+    let refusal = || refused(RelayFailure::NodeError);
+    let empty = || refused(RelayFailure::InsufficientSol);
     let cases = [
         (vec![], Sent::Unknown),
         (vec![refusal()], refusal()),
@@ -75,6 +90,9 @@ fn one_node_that_took_it_is_enough() {
         ),
         (vec![Sent::Accepted, Sent::Unknown], Sent::Accepted),
         (vec![refusal(), refusal()], refusal()),
+        // What says something about the payer is told.
+        (vec![refusal(), empty()], empty()),
+        (vec![empty(), refusal()], empty()),
     ];
     for (answers, expected) in cases {
         assert_eq!(together(answers.clone()), expected, "{answers:?}");
@@ -109,29 +127,49 @@ fn statuses_are_read() {
             status(Some(Confirmed), Some(3), None),
             Sighting::Confirmed(7),
         ),
-        (status(Some(Confirmed), Some(3), failed()), Sighting::Failed),
+        (
+            status(Some(Confirmed), Some(3), failed()),
+            Sighting::Failed(RelayFailure::InsufficientSol),
+        ),
         (status(Some(Finalized), None, None), Sighting::Finalized(7)),
-        (status(Some(Finalized), None, failed()), Sighting::Failed),
+        (
+            status(Some(Finalized), None, failed()),
+            Sighting::Failed(RelayFailure::InsufficientSol),
+        ),
         (status(None, None, None), Sighting::Finalized(7)),
         (status(None, Some(31), None), Sighting::Processed),
     ];
     for (status, expected) in cases {
-        assert_eq!(sighting(Some(&status)), expected, "{status:?}");
+        assert_eq!(sighting(Some(&status), &[]), expected, "{status:?}");
     }
-    assert_eq!(sighting(None), Sighting::Nowhere);
+    assert_eq!(sighting(None, &[]), Sighting::Nowhere);
 }
 
 #[test]
 fn it_is_sent_while_it_can_land() {
+    let failure = RelayFailure::Other;
     let cases = [
-        (Sighting::Nowhere, 10, None, Step::Send),
-        (Sighting::Nowhere, 10, Some(11), Step::Send),
-        (Sighting::Nowhere, 11, Some(11), Step::Send),
-        (Sighting::Nowhere, 12, Some(11), Step::Seek),
-        (Sighting::Processed, 99, Some(11), Step::Wait),
-        (Sighting::Confirmed(5), 99, Some(11), Step::Confirm(5)),
-        (Sighting::Finalized(5), 99, Some(11), Step::Finalize(5)),
-        (Sighting::Failed, 99, Some(11), Step::Fail),
+        (Sighting::Nowhere, Some(10), None, Step::Send),
+        (Sighting::Nowhere, Some(10), Some(11), Step::Send),
+        (Sighting::Nowhere, Some(11), Some(11), Step::Send),
+        (Sighting::Nowhere, Some(12), Some(11), Step::Seek),
+        // Too few nodes say how far the chain is.
+        (Sighting::Nowhere, None, Some(11), Step::Send),
+        (Sighting::Nowhere, None, None, Step::Send),
+        (Sighting::Processed, Some(99), Some(11), Step::Wait),
+        (Sighting::Confirmed(5), Some(99), Some(11), Step::Confirm(5)),
+        (
+            Sighting::Finalized(5),
+            Some(99),
+            Some(11),
+            Step::Finalize(5),
+        ),
+        (
+            Sighting::Failed(failure),
+            Some(99),
+            Some(11),
+            Step::Fail(failure),
+        ),
     ];
     for (sighting, height, last_valid, expected) in cases {
         assert_eq!(step(sighting, height, last_valid), expected, "{sighting:?}");

@@ -1,0 +1,265 @@
+//! Whether a node is of use: one that keeps failing, or stands still, is not waited for for ever. What it fails at is told
+//! apart: a node that tells its slot and refuses transactions says nothing about payments.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use solana_rpc_client_api::request::RpcRequest;
+
+/// What a node's word about payments rests on.
+const EVIDENCE: [RpcRequest; 4] = [
+    RpcRequest::GetTransaction,
+    RpcRequest::GetSignatureStatuses,
+    RpcRequest::GetSignaturesForAddress,
+    RpcRequest::GetSlot,
+];
+
+/// Fewer failures are an accident, however far apart.
+const FAILURES_MIN: u32 = 3;
+
+/// What is known of one node's usefulness.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    /// How long a node may be of no use before it is left out.
+    patience: Duration,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Failures of each kind of question without an answer between.
+    failing: [Option<Failing>; EVIDENCE.len()],
+    /// How far it said to be last.
+    finalized: Option<Stand>,
+    was_left_out: bool,
+    /// When it was last asked although it is left out.
+    probed_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    first_at: Instant,
+    last_at: Instant,
+    count: u32,
+}
+
+/// A final slot, as long as it was told. Both ends are answers: that nobody asked says nothing.
+#[derive(Debug, Clone, Copy)]
+struct Stand {
+    slot: u64,
+    first_at: Instant,
+    last_at: Instant,
+}
+
+impl Known {
+    fn is_left_out(&self, patience: Duration) -> bool {
+        let is_long = |from: Instant, to: Instant| to.saturating_duration_since(from) > patience;
+        let is_failing = |failing: &Failing| {
+            failing.count >= FAILURES_MIN && is_long(failing.first_at, failing.last_at)
+        };
+        self.failing.iter().flatten().any(is_failing)
+            || self
+                .finalized
+                .is_some_and(|stand| is_long(stand.first_at, stand.last_at))
+    }
+}
+
+impl Liveness {
+    /// Of a node that has not been asked yet.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            known: Mutex::default(),
+        }
+    }
+
+    /// It answered a question of this kind.
+    pub(super) fn answered(&self, label: &str, request: RpcRequest) {
+        self.change(label, |known| {
+            if let Some(place) = place(request) {
+                known.failing[place] = None;
+            }
+        });
+    }
+
+    /// It failed to.
+    pub(super) fn failed(&self, label: &str, request: RpcRequest, now: Instant) {
+        self.change(label, |known| {
+            let Some(place) = place(request) else { return };
+            let failing = known.failing[place].get_or_insert(Failing {
+                first_at: now,
+                last_at: now,
+                count: 0,
+            });
+            failing.last_at = now;
+            failing.count = failing.count.saturating_add(1);
+        });
+    }
+
+    /// It says that this slot is final.
+    pub(super) fn advanced(&self, label: &str, slot: u64, now: Instant) {
+        self.change(label, |known| {
+            // One that jumped far ahead for a moment, and back, advances from there.
+            let before = known.finalized.filter(|stand| stand.slot == slot);
+            known.finalized = Some(Stand {
+                slot,
+                first_at: before.map_or(now, |stand| stand.first_at),
+                last_at: now,
+            });
+        });
+    }
+
+    /// Whether it has been of no use for too long.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.known().is_left_out(self.patience)
+    }
+
+    /// Whether to ask it: one that is left out only now and then, to see whether it is of use again.
+    pub(super) fn is_asked(&self, now: Instant, pause: Duration) -> bool {
+        let mut known = self.known();
+        if !known.is_left_out(self.patience) {
+            return true;
+        }
+        let is_due = known.probed_at.is_none_or(|at| at + pause <= now);
+        if is_due {
+            known.probed_at = Some(now);
+        }
+        is_due
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, label: &str, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known();
+        change(&mut known);
+        let is_left_out = known.is_left_out(self.patience);
+        if is_left_out == known.was_left_out {
+            return;
+        }
+        known.was_left_out = is_left_out;
+        drop(known);
+        metrics::gauge!("quittance_node_left_out", "node" => label.to_owned())
+            .set(f64::from(u8::from(is_left_out)));
+        if is_left_out {
+            tracing::error!(
+                node = label,
+                "a node is of no use and is left out: payments settle without its word"
+            );
+        } else {
+            tracing::info!(node = label, "a node is of use again");
+        }
+    }
+}
+
+fn place(request: RpcRequest) -> Option<usize> {
+    EVIDENCE.iter().position(|kind| *kind == request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// What a node did at which second, and whether it is left out at second 100.
+    enum Did {
+        Answered(RpcRequest),
+        Failed(RpcRequest),
+        At(u64),
+    }
+
+    #[test]
+    fn a_node_is_left_out_once_it_was_of_no_use_for_too_long() {
+        use Did::{Answered, At, Failed};
+        use RpcRequest::{GetBalance, GetSlot, GetTransaction};
+        let failing = |seconds: &[u64], request| -> Vec<(u64, Did)> {
+            seconds
+                .iter()
+                .map(|second| (*second, Failed(request)))
+                .collect()
+        };
+        let with = |mut history: Vec<(u64, Did)>, more| {
+            history.push(more);
+            history.sort_by_key(|(second, _)| *second);
+            history
+        };
+        let long = failing(&[0, 50, 99], GetTransaction);
+        let cases: [(&str, Vec<(u64, Did)>, bool); 11] = [
+            ("never asked", Vec::new(), false),
+            (
+                "fails for long",
+                failing(&[0, 50, 99], GetTransaction),
+                true,
+            ),
+            (
+                "fails since lately",
+                failing(&[50, 60, 70], GetTransaction),
+                false,
+            ),
+            (
+                "failed once, long ago",
+                failing(&[0], GetTransaction),
+                false,
+            ),
+            (
+                "failed twice, far apart",
+                failing(&[0, 99], GetTransaction),
+                false,
+            ),
+            (
+                "answered between",
+                with(long, (60, Answered(GetTransaction))),
+                false,
+            ),
+            (
+                "answers something else",
+                with(
+                    failing(&[0, 50, 99], GetTransaction),
+                    (99, Answered(GetSlot)),
+                ),
+                true,
+            ),
+            (
+                "fails at what is no evidence",
+                failing(&[0, 50, 99], GetBalance),
+                false,
+            ),
+            ("stands still", vec![(0, At(7)), (99, At(7))], true),
+            ("advances", vec![(0, At(7)), (99, At(8))], false),
+            (
+                "came back from far ahead",
+                vec![(0, At(1_000)), (50, At(8))],
+                false,
+            ),
+        ];
+        for (what, history, expected) in cases {
+            let (liveness, start) = (Liveness::new(PATIENCE), Instant::now());
+            let at = |second| start + Duration::from_secs(second);
+            for (second, did) in history {
+                match did {
+                    Answered(request) => liveness.answered("node", request),
+                    Failed(request) => liveness.failed("node", request, at(second)),
+                    At(slot) => liveness.advanced("node", slot, at(second)),
+                }
+            }
+            assert_eq!(liveness.is_left_out(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn who_is_left_out_is_asked_now_and_then() {
+        let (liveness, start) = (Liveness::new(PATIENCE), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        let pause = Duration::from_secs(10);
+        assert!(liveness.is_asked(at(0), pause));
+        for second in [0, 1, 99] {
+            liveness.failed("node", RpcRequest::GetTransaction, at(second));
+        }
+        let asked = [100, 105, 110, 119, 120].map(|second| liveness.is_asked(at(second), pause));
+        assert_eq!(asked, [true, false, true, false, true]);
+        liveness.answered("node", RpcRequest::GetTransaction);
+        assert!(liveness.is_asked(at(121), pause));
+    }
+}

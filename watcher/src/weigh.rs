@@ -1,0 +1,184 @@
+//! Holds what all nodes say about one transaction against each other.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use shared::chain::{
+    Alike, Commitment, Judgement, Look, Node, NodeError, Shown, Sight, Standing, Testimony,
+    Unreadable, Verdict, judge, verify,
+};
+
+use crate::context::Context;
+use crate::examine::{ExamineError, tagged_invoices};
+
+/// What a transaction did, by one node's account.
+#[derive(Debug)]
+pub struct Effect {
+    /// As the node shows it.
+    pub shown: Shown,
+    /// What that is worth to whom.
+    pub verdict: Verdict,
+}
+
+impl Alike for Effect {
+    fn is_alike(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.shown.transaction, &other.shown.transaction);
+        // Not every node knows when a block was made.
+        let is_of_a_time = match (ours.block_time, theirs.block_time) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        };
+        is_of_a_time
+            && self.slot() == other.slot()
+            && self.shown.failure == other.shown.failure
+            && self.verdict == other.verdict
+    }
+
+    fn slot(&self) -> u64 {
+        self.shown.transaction.slot
+    }
+}
+
+/// What the nodes' answers come to.
+#[derive(Debug)]
+pub enum Weighed {
+    /// It stays, with this effect.
+    Settled(Box<Effect>),
+    /// Every node answered, and none has a trace of it where it must have been.
+    Absent,
+    /// Somebody has it; that is not enough.
+    Seen,
+    /// Not decided.
+    Open,
+    /// Whoever shows it shows nothing that can be judged.
+    Unreadable(Unreadable),
+    /// Nodes contradict each other; all their answers.
+    Disputed(Value),
+}
+
+/// Asks every node that is of use. `is_patient`: as long as none shows it, they are not asked for more; they have hardly
+/// had the time.
+pub async fn weigh(
+    context: &Context,
+    signature: &str,
+    slot: u64,
+    commitment: Commitment,
+    is_patient: bool,
+) -> Result<Weighed, ExamineError> {
+    let asked = context.nodes.each().map(async |node| {
+        if !node.is_asked() {
+            return (node, Ok(None));
+        }
+        (node, node.look(signature, commitment).await.map(Some))
+    });
+    let looks = join_all(asked).await;
+    let is_shown = looks
+        .iter()
+        .any(|(_, look)| matches!(look, Ok(Some(Look::Shown(_)))));
+    // At confirmed a node that does not show it says nothing.
+    let stands = commitment == Commitment::Finalized && (is_shown || !is_patient);
+    let mut testimonies = Vec::new();
+    let (mut unreadable, mut failed) = (None, None);
+    for (node, look) in looks {
+        let testimony = match look {
+            Ok(Some(Look::Shown(shown))) => Testimony::Shows(effect(context, *shown).await?),
+            Ok(Some(Look::Absent)) if stands => stand(node, signature).await,
+            Ok(Some(Look::Unreadable(what))) => {
+                unreadable = Some(what);
+                Testimony::Silent
+            }
+            Ok(Some(Look::Absent) | None) => Testimony::Silent,
+            Err(error) => {
+                failed = Some(error);
+                Testimony::Silent
+            }
+        };
+        testimonies.push(testimony);
+    }
+    match judge(&testimonies, slot, context.nodes.agreement_now()) {
+        Judgement::Final(_) => {}
+        Judgement::Absent => return Ok(Weighed::Absent),
+        Judgement::Disputed => return Ok(Weighed::Disputed(answers(context, &testimonies))),
+        Judgement::Open | Judgement::Unheard => return undecided(&testimonies, unreadable, failed),
+    }
+    let effect = testimonies
+        .into_iter()
+        .find_map(|testimony| match testimony {
+            Testimony::Shows(effect) => Some(effect),
+            Testimony::Lacks(_) | Testimony::Silent => None,
+        });
+    Ok(effect.map_or(Weighed::Open, |effect| Weighed::Settled(Box::new(effect))))
+}
+
+/// Nothing is decided: because it cannot be read, because nobody answered, or because it takes time.
+fn undecided(
+    testimonies: &[Testimony<Effect>],
+    unreadable: Option<Unreadable>,
+    failed: Option<NodeError>,
+) -> Result<Weighed, ExamineError> {
+    let is_silent = testimonies
+        .iter()
+        .all(|testimony| matches!(testimony, Testimony::Silent));
+    match (unreadable, failed) {
+        (Some(unreadable), _) if is_silent => Ok(Weighed::Unreadable(unreadable)),
+        (_, Some(error)) if is_silent => Err(error.into()),
+        _ if testimonies.iter().any(is_sighting) => Ok(Weighed::Seen),
+        _ => Ok(Weighed::Open),
+    }
+}
+
+fn is_sighting(testimony: &Testimony<Effect>) -> bool {
+    match testimony {
+        Testimony::Shows(_) => true,
+        Testimony::Lacks(standing) => standing.sight != Sight::Unknown,
+        Testimony::Silent => false,
+    }
+}
+
+async fn effect(context: &Context, shown: Shown) -> Result<Effect, sqlx::Error> {
+    let tagged = tagged_invoices(&context.pool, &shown.transaction).await?;
+    let accounts = context.accounts.borrow().clone();
+    Ok(Effect {
+        verdict: verify(&shown.transaction, &accounts, &tagged),
+        shown,
+    })
+}
+
+async fn stand(node: &Node, signature: &str) -> Testimony<Effect> {
+    let standings = node.standings(&[signature.to_owned()]).await;
+    let standing: Option<Standing> = standings.ok().and_then(|all| all.first().copied());
+    standing.map_or(Testimony::Silent, Testimony::Lacks)
+}
+
+/// What each node said, for an operator. Nodes are told by their place, since their URLs may hold keys.
+fn answers(context: &Context, testimonies: &[Testimony<Effect>]) -> Value {
+    let answers = context
+        .nodes
+        .each()
+        .zip(testimonies)
+        .map(|(node, testimony)| {
+            let said = match testimony {
+                Testimony::Shows(effect) => json!({
+                    "slot": effect.shown.transaction.slot,
+                    "error": effect.shown.failure,
+                    "gains": effect.verdict.gains.iter().map(|(account, units)| {
+                        json!({"account": account.to_string(), "units": units})
+                    }).collect::<Vec<_>>(),
+                    "credits": effect.verdict.credits.iter().map(|credit| {
+                        json!({"invoice_id": credit.invoice, "units": credit.units})
+                    }).collect::<Vec<_>>(),
+                }),
+                Testimony::Lacks(standing) => {
+                    json!({"shown": false, "finalized_slot": standing.finalized})
+                }
+                Testimony::Silent => Value::Null,
+            };
+            json!({"node": node.label(), "said": said})
+        });
+    json!({"answers": answers.collect::<Vec<_>>()})
+}
+
+/// Tells operators of nodes that contradict each other.
+pub fn report_dispute(signature: &str, answers: &Value) {
+    tracing::error!(signature, %answers, "nodes disagree about a transaction");
+    metrics::counter!("quittance_node_disagreements_total").increment(1);
+}
