@@ -133,6 +133,23 @@ impl Scene {
             .expect("the superuser may");
     }
 
+    /// A deposit that is too small to be listed.
+    pub async fn dust(&self, signature: &str, units: i64) {
+        sqlx::query(
+            "with payment as (
+                 insert into chain_payments (signature, account, slot, net_units, dust_units, state)
+                 values ($1, $2, 1, $3, $3, 'finalized')
+             )
+             insert into deposit_dust (account, deposits, units, last_at) values ($2, 1, $3, now())",
+        )
+        .bind(signature)
+        .bind(self.usdc())
+        .bind(units)
+        .execute(self.deployment.pool())
+        .await
+        .expect("the superuser may");
+    }
+
     /// So many dollars left.
     pub async fn outflow(&self, signature: &str, units: i64) {
         sqlx::query(
