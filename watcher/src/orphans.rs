@@ -17,7 +17,8 @@ pub async fn sweep(context: Context) {
         .await;
 }
 
-async fn round(context: &Context) -> Result<(), sqlx::Error> {
+/// Looks once.
+pub async fn round(context: &Context) -> Result<(), sqlx::Error> {
     let lease = Duration::from_millis(context.config.watcher.watch_lease_ms);
     let released = sqlx::query_scalar!(
         r#"select release_signatures($1) as "count!""#,

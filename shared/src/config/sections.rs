@@ -160,6 +160,8 @@ pub struct BillingConfig {
     pub plan_scale_micro: i64,
     pub topup_max_micro: i64,
     pub invoices_pending_max: i64,
+    pub expiry_wait_ms: u64,
+    pub dust_below_micro: i64,
     pub solana_deposit_address: String,
     pub usdc_mint: String,
     pub usdt_mint: String,
