@@ -32,13 +32,14 @@ async fn builds(bill: &Bill) -> Vec<Answer> {
     all.buffer_unordered(AT_ONCE).collect().await
 }
 
-/// How often the nodes were asked for an account.
+/// How often the nodes were asked for an account by the api: watchers and workers look at final balances.
 fn looks(net: &Net, account: &Pubkey) -> usize {
     let calls = net.node().calls(RpcMethod::GetAccountInfo);
     let account = account.to_string();
     calls
         .iter()
         .filter(|call| call.params[0] == account.as_str())
+        .filter(|call| call.params[1]["commitment"] == "confirmed")
         .count()
 }
 
