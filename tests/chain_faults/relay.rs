@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use fault_kit::{FakeTransaction, Fault, Reply, RpcFailure, RpcMethod, Sending};
+use fault_kit::{FakeTransaction, Fault, Reply, RpcFailure, RpcMethod, Sending, Simulation};
 use reqwest::Method;
 use serde_json::json;
 use solana_signature::Signature;
+use solana_transaction_error::TransactionError;
 use stack::deployment::Builder;
 use stack::{Answer, Deployment};
 
@@ -216,6 +217,48 @@ async fn a_first_node_that_stands_still_does_not_keep_a_transaction_open() {
     let answer = submit(&bill, &text).await;
 
     assert_eq!(answer.status, 200, "{}", answer.text);
+    ends_well(&deployment, &bill, &signature).await;
+    deployment.finish().await.unwrap();
+}
+
+/// A simulation that ends so.
+fn simulation(err: TransactionError) -> Simulation {
+    Simulation {
+        err: Some(err),
+        ..Simulation::default()
+    }
+}
+
+#[tokio::test]
+async fn what_one_node_alone_says_refuses_nobody() {
+    let net = Net::start(2).await;
+    let deployment = net.launch(net.builder()).await;
+    // It is behind, and has not seen yet what the payer received.
+    let broke = || simulation(TransactionError::InsufficientFundsForFee);
+    net.nodes[0].set_simulation(broke());
+    let bill = Bill::in_app(&deployment).await;
+    let signature = submitted(&net, &bill).await;
+    ends_well(&deployment, &bill, &signature).await;
+
+    net.nodes[1].set_simulation(broke());
+    let bill = Bill::in_app(&deployment).await;
+    let answer = submit(&bill, &net.payment(&bill).wire_base64()).await;
+    let expected = json!({"error": "submit_failed", "reason": "insufficient_sol"});
+    assert_eq!((answer.status, answer.body), (502, expected));
+    deployment.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blockhash_that_only_one_node_does_not_know_is_not_dead() {
+    let net = Net::start(2).await;
+    let deployment = net.launch(net.builder()).await;
+    // It is behind and does not know it yet; the other one does not say.
+    let unknown = Reply::Value(json!({"context": {"slot": 1}, "value": false}));
+    net.nodes[0].set_simulation(simulation(TransactionError::BlockhashNotFound));
+    net.nodes[0].fault(Fault::on(RpcMethod::IsBlockhashValid).reply(unknown));
+    net.nodes[1].fault(Fault::on(RpcMethod::IsBlockhashValid).reply(Reply::Disconnect));
+    let bill = Bill::in_app(&deployment).await;
+    let signature = submitted(&net, &bill).await;
     ends_well(&deployment, &bill, &signature).await;
     deployment.finish().await.unwrap();
 }

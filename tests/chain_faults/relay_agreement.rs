@@ -12,8 +12,9 @@ use crate::waiting::{LIMIT, until};
 /// Far ahead of any chain that a test makes.
 const FAR: u64 = 1_000_000;
 
-/// A transaction under way on nodes that swallow what they are sent.
-async fn swallowed(net: &Net, deployment: &Deployment) -> Signature {
+/// A transaction under way on nodes that swallow what they are sent, in a time that stands still from here on.
+async fn swallowed(net: &mut Net, deployment: &Deployment) -> Signature {
+    net.stand_still();
     for node in &net.nodes {
         node.set_sending(Sending::Swallow);
     }
@@ -43,8 +44,7 @@ async fn a_node_that_is_far_ahead_expires_nothing() {
     for nodes in [2, 3] {
         let mut net = Net::start(nodes).await;
         let deployment = net.launch(net.builder()).await;
-        let signature = swallowed(&net, &deployment).await;
-        net.stand_still();
+        let signature = swallowed(&mut net, &deployment).await;
         claims_to_be_far_ahead(&net.nodes[1]);
         let sends = net.node().count(RpcMethod::SendTransaction);
 
@@ -66,11 +66,10 @@ async fn a_node_that_was_far_ahead_at_first_keeps_nothing_open() {
         let mut net = Net::start(nodes).await;
         let deployment = net.launch(net.builder()).await;
         claims_to_be_far_ahead(&net.nodes[1]);
-        let signature = swallowed(&net, &deployment).await;
+        let signature = swallowed(&mut net, &deployment).await;
         rounds(net.node(), 3).await;
         net.nodes[1].clear_faults();
         rounds(net.node(), 3).await;
-        net.stand_still();
         net.chain.advance(250);
         until_relayed(&deployment, &signature, "expired").await;
         deployment.finish().await.unwrap();
@@ -83,9 +82,8 @@ async fn a_node_that_was_behind_at_first_lets_nothing_expire_too_early() {
     let deployment = net.launch(net.builder()).await;
     net.chain.advance(400);
     net.nodes[1].set_lag(300);
-    let signature = swallowed(&net, &deployment).await;
+    let signature = swallowed(&mut net, &deployment).await;
     rounds(net.node(), 3).await;
-    net.stand_still();
     // It is where the others are, and both are past what it could have told.
     net.nodes[1].set_lag(0);
     net.chain.advance(60);
@@ -114,8 +112,7 @@ async fn an_error_is_no_answer() {
     for (method, reply) in faults {
         let mut net = Net::start(2).await;
         let deployment = net.launch(net.builder()).await;
-        let signature = swallowed(&net, &deployment).await;
-        net.stand_still();
+        let signature = swallowed(&mut net, &deployment).await;
         net.nodes[1].fault(Fault::on(method).reply(reply));
         net.chain.advance(250);
 
@@ -133,9 +130,10 @@ async fn a_node_that_stands_still_is_left_out_after_a_while() {
     let net = Net::start(2).await;
     let builder = net.builder().env("QUITTANCE_SOLANA_NODE_ABSENT_MS", "3000");
     let deployment = net.launch(builder).await;
-    let signature = swallowed(&net, &deployment).await;
+    let signature = swallowed(&mut net, &deployment).await;
     net.nodes[1].set_stuck(true);
     net.chain.advance(250);
+    net.go_on();
     // At first nobody can tell which of them is right.
     rounds(net.node(), 5).await;
     is_sending(&deployment, &signature, "the other node may be").await;
@@ -150,7 +148,7 @@ async fn what_the_nodes_forget_for_one_look_is_not_given_up() {
         .builder()
         .env("QUITTANCE_RELAY_RESEND_INTERVAL_MS", "1500");
     let deployment = net.launch(builder).await;
-    let signature = swallowed(&net, &deployment).await;
+    let signature = swallowed(&mut net, &deployment).await;
     until("its last height is known", async || {
         let known: Option<i64> =
             sqlx::query_scalar("select last_valid_height from relay_transactions")
@@ -160,7 +158,6 @@ async fn what_the_nodes_forget_for_one_look_is_not_given_up() {
         known
     })
     .await;
-    net.stand_still();
     // It lands in its last moment, and the nodes forget it as soon as it is final.
     for node in &net.nodes {
         node.hide(&signature);

@@ -70,6 +70,11 @@ impl Net {
         self.slots = None;
     }
 
+    /// Slots come by themselves again.
+    pub fn go_on(&mut self) {
+        self.slots = Some(self.chain.tick_every(SLOT));
+    }
+
     /// The first node, whose socket is used.
     pub fn node(&self) -> &FakeNode {
         &self.nodes[0]

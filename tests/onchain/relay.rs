@@ -60,6 +60,7 @@ async fn several_endpoints_one_of_them_dead_make_no_difference() {
     let endpoints = format!("http://127.0.0.1:9,{}", chain.rpc_url());
     let deployment = builder()
         .env("SOLANA_RPC_URL", endpoints)
+        .env("QUITTANCE_SOLANA_NODE_ABSENT_MS", "3000")
         .start()
         .await
         .unwrap();

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use solana_hash::Hash;
 use solana_rpc_client_api::request::RpcRequest;
 use solana_rpc_client_api::response::Response;
@@ -12,21 +12,11 @@ use solana_transaction_status_client_types::UiTransactionError;
 use super::{Commitment, Node, NodeError, Nodes};
 
 impl Nodes {
-    /// What a transaction would do now: nothing bad (`None`), or fail. Signatures are not looked at, and the
-    /// blockhash is its own. Advice only, for the chain moves on.
+    /// What a transaction would do now, by the first node that says: nothing bad (`None`), or fail. Signatures are not
+    /// looked at, and the blockhash is its own. Advice only, for the chain moves on.
     pub async fn simulate(&self, wire_base64: &str) -> Result<Option<TransactionError>, NodeError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            err: Option<UiTransactionError>,
-        }
-        let options = json!({
-            "encoding": "base64",
-            "sigVerify": false,
-            "replaceRecentBlockhash": false,
-            "commitment": Commitment::Processed.name(),
-        });
-        let params = json!([wire_base64, options]);
-        let answer: Response<Answer> = self.call(RpcRequest::SimulateTransaction, params).await?;
+        let params = simulation(wire_base64);
+        let answer: Simulated = self.call(RpcRequest::SimulateTransaction, params).await?;
         Ok(answer.value.err.map(TransactionError::from))
     }
 
@@ -42,7 +32,31 @@ impl Nodes {
     }
 }
 
+#[derive(Deserialize)]
+struct Outcome {
+    err: Option<UiTransactionError>,
+}
+
+type Simulated = Response<Outcome>;
+
+fn simulation(wire_base64: &str) -> Value {
+    let options = json!({
+        "encoding": "base64",
+        "sigVerify": false,
+        "replaceRecentBlockhash": false,
+        "commitment": Commitment::Processed.name(),
+    });
+    json!([wire_base64, options])
+}
+
 impl Node {
+    /// What a transaction would do now, as this node sees it.
+    pub async fn simulate(&self, wire_base64: &str) -> Result<Option<TransactionError>, NodeError> {
+        let params = simulation(wire_base64);
+        let answer: Simulated = self.call(RpcRequest::SimulateTransaction, params).await?;
+        Ok(answer.value.err.map(TransactionError::from))
+    }
+
     /// Whether this node would still take a transaction with this blockhash.
     pub async fn is_blockhash_valid(&self, hash: &Hash) -> Result<bool, NodeError> {
         let options = json!({"commitment": Commitment::Processed.name()});

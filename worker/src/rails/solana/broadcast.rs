@@ -91,15 +91,27 @@ impl Broadcaster {
                     reason: "the blockhash is not valid".to_owned(),
                 })
             }
-            (Forecast::Fails, Some(error)) => Ahead::Refused(Refusal {
-                failure: RelayFailure::of_error(&error, &relayed.wire),
-                reason: format!("simulation: {error}"),
-            }),
+            (Forecast::Fails, Some(error)) if !self.is_hopeful(wire).await => {
+                Ahead::Refused(Refusal {
+                    failure: RelayFailure::of_error(&error, &relayed.wire),
+                    reason: format!("simulation: {error}"),
+                })
+            }
             (Forecast::Go | Forecast::UnknownBlockhash | Forecast::Fails, _) => Ahead::Open,
         }
     }
 
-    /// Whether all nodes that answer say, twice, that the blockhash is none of this chain's living ones.
+    /// Whether some node says that it can land: one that is behind does not know yet what the payer has.
+    async fn is_hopeful(&self, wire: &str) -> bool {
+        if self.nodes.each().count() == 1 {
+            return false;
+        }
+        let asked = self.nodes.each().map(|node| node.simulate(wire));
+        let mut answers = join_all(asked).await.into_iter().flatten();
+        answers.any(|error| signals::forecast(error.as_ref()) != Forecast::Fails)
+    }
+
+    /// Whether enough nodes say, twice, that the blockhash is none of this chain's living ones, and none that it is.
     async fn is_dead(&self, wire: &[u8]) -> bool {
         let Ok(transaction) = wincode::deserialize::<VersionedTransaction>(wire) else {
             return false;
@@ -115,7 +127,7 @@ impl Broadcaster {
     async fn is_unknown(&self, hash: &Hash) -> bool {
         let asked = self.nodes.each().map(|node| node.is_blockhash_valid(hash));
         let answers: Vec<bool> = join_all(asked).await.into_iter().flatten().collect();
-        !answers.is_empty() && !answers.contains(&true)
+        answers.len() >= self.nodes.agreement_now() && !answers.contains(&true)
     }
 
     /// Hands the bytes to every node at once.
