@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use shared::chain::{DepositAccount, DepositError, Due, known_deposit_accounts};
-use shared::invoices::{Invoice, Rail, RailRegistry};
+use shared::invoices::{Invoice, InvoiceError, Rail, RailRegistry, remaining_units};
 use solana_pubkey::Pubkey;
 use sqlx::PgPool;
 
@@ -14,6 +14,12 @@ pub enum DueError {
     /// The database did not say.
     #[error(transparent)]
     Deposit(#[from] DepositError),
+    /// What was paid so far cannot be read.
+    #[error(transparent)]
+    Invoice(#[from] InvoiceError),
+    /// The whole price has landed, though not all of it finally.
+    #[error("a payment of this invoice is being confirmed")]
+    Covered,
     /// The invoice names an account that no watcher has ever followed, or no key at all.
     #[error("the invoice cannot be paid in this deployment")]
     Unpayable,
@@ -34,22 +40,24 @@ impl Deposits {
         }
     }
 
-    /// What an invoice asks for on chain.
+    /// What an invoice still asks for on chain.
     pub async fn due(&self, rails: &RailRegistry, invoice: &Invoice) -> Result<Due, DueError> {
+        let units = remaining_units(&self.pool, &invoice.id).await?;
+        if units == 0 {
+            return Err(DueError::Covered);
+        }
         let target = rails.target(
             invoice.rail,
             &invoice.address,
             &invoice.reference_pubkey,
-            invoice.amount_micro,
-            invoice.fx_micro_per_token,
+            units,
         );
-        let target = target.ok_or(DueError::Unpayable)?;
         let key = |text: &str| text.parse::<Pubkey>().map_err(|_| DueError::Unpayable);
         let recipient = key(&invoice.address)?;
         let mint = target.mint.as_deref().map(key).transpose()?;
         Ok(Due {
             account: self.account(invoice.rail, recipient, mint).await?,
-            units: target.units,
+            units,
             reference: key(&invoice.reference_pubkey)?,
         })
     }

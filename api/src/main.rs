@@ -8,7 +8,6 @@ mod deposits;
 mod followed;
 mod http;
 mod hub;
-mod prices;
 mod run;
 mod session;
 mod streams;

@@ -10,6 +10,7 @@ use shared::config::{ChainConfig, Config};
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
 use shared::invoices::RailRegistry;
+use shared::prices::{FeedClientError, Prices};
 use shared::queue::{Producer, Queue, RedisLink};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use sqlx::PgPool;
@@ -25,7 +26,6 @@ use crate::followed::Followed;
 use crate::http::rate::RateLimit;
 use crate::http::{frame, server};
 use crate::hub::Hub;
-use crate::prices::Prices;
 use crate::session::Sessions;
 use crate::streams::Streams;
 use crate::surfaces::{console, ops};
@@ -56,8 +56,8 @@ pub enum RunError {
     #[error("cannot connect to Redis at REDIS_URL; is it running?")]
     Redis(#[from] redis::RedisError),
     /// The HTTP client of the price feed.
-    #[error("the price feed cannot be read")]
-    Feed(#[from] reqwest_tls::Error),
+    #[error(transparent)]
+    Feed(#[from] FeedClientError),
     /// The address is taken or not ours.
     #[error("cannot listen on QUITTANCE_API_LISTEN")]
     Listen(#[from] std::io::Error),

@@ -8,6 +8,7 @@
 //! | [`config`] | every setting, its default and its checks | nobody (read at start) |
 //! | [`db`] | pools, migrations, which errors pass by themselves | the migrate command |
 //! | [`queue`] | streams between api and worker: jobs, replies, parking | api enqueues, worker acknowledges |
+//! | [`prices`] | what a SOL is worth now | nobody (reads a feed) |
 //! | [`invoices`] | invoices: rows, prices, rails, creation | api creates; [`settlement`] ends them |
 //! | [`ledger`] | balances and entries (reads only), the audit | nobody |
 //! | [`settlement`] | the only way money moves and invoices end | worker; api for cancel and adjust |
@@ -23,6 +24,7 @@ pub mod ids;
 pub mod invoices;
 pub mod ledger;
 pub mod money;
+pub mod prices;
 pub mod queue;
 pub mod settlement;
 pub mod telemetry;

@@ -16,9 +16,10 @@ const BATCH: usize = 20_000;
 const WITHOUT_TRIGGERS: &str = "set local session_replication_role = replica";
 const INSERT_INVOICES: &str = "
     insert into invoices (id, user_id, amount_micro, channel, rail, action, plan, months, address, reference_pubkey,
-                          expires_at)
+                          expires_at, grace_until)
     select 'inv_' || left(n.hash, 16), n.user_id, 49000000, 'crypto-inapp', 'sol-spl-usdc', 'subscription_purchase',
-           'starter', 1, repeat('a', 44), right(n.hash, 44), now() + interval '30 days'
+           'starter', 1, repeat('a', 44), right(n.hash, 44), now() + interval '30 days',
+           now() + interval '30 days'
     from (select encode(sha256(number::text::bytea), 'hex') as hash,
                  ($3::uuid[])[1 + number % cardinality($3::uuid[])] as user_id
           from generate_series($1::bigint, $2::bigint) as number) as n";

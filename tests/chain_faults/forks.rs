@@ -183,7 +183,7 @@ async fn case_44_an_invoice_whose_time_is_over_waits_for_its_payment_and_then_ex
     let bill = Bill::new(&deployment).await;
     let other = Bill::new(&deployment).await;
     let signature = confirmed(&net, &bill, net.payment(&bill)).await;
-    sqlx::query("update invoices set expires_at = now() where id = any($1)")
+    sqlx::query("update invoices set expires_at = now(), grace_until = now() where id = any($1)")
         .bind([&bill.id, &other.id].map(String::as_str).as_slice())
         .execute(deployment.pool())
         .await

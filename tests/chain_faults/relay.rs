@@ -6,6 +6,7 @@ use fault_kit::{FakeTransaction, Fault, Reply, RpcFailure, RpcMethod, Sending};
 use reqwest::Method;
 use serde_json::json;
 use solana_signature::Signature;
+use stack::deployment::Builder;
 use stack::{Answer, Deployment};
 
 use crate::books::until_paid_once;
@@ -64,6 +65,11 @@ pub async fn until_sent(net: &Net, sends: u64) {
         .unwrap();
 }
 
+/// Soon nobody waits for the word of a node that is of no use.
+fn quick_to_leave_out(net: &Net) -> Builder {
+    net.builder().env("QUITTANCE_SOLANA_NODE_ABSENT_MS", "2000")
+}
+
 async fn ends_well(deployment: &Deployment, bill: &Bill, signature: &Signature) {
     until_relayed(deployment, signature, "finalized").await;
     until_paid_once(deployment, &[bill]).await;
@@ -113,7 +119,7 @@ async fn case_57_a_storm_of_throttling_delays_but_does_not_lose() {
 #[tokio::test]
 async fn case_57_an_unhealthy_first_node_is_no_obstacle() {
     let net = Net::start(2).await;
-    let deployment = net.launch(net.builder()).await;
+    let deployment = net.launch(quick_to_leave_out(&net)).await;
     let bill = Bill::in_app(&deployment).await;
     let unhealthy = Fault::on_any().when(|call| call.socket.is_none());
     net.node()
@@ -199,7 +205,7 @@ async fn case_57_every_node_gets_it_and_one_that_hangs_delays_nobody() {
 #[tokio::test]
 async fn a_first_node_that_stands_still_does_not_keep_a_transaction_open() {
     let net = Net::start(2).await;
-    let deployment = net.launch(net.builder()).await;
+    let deployment = net.launch(quick_to_leave_out(&net)).await;
     let bill = Bill::in_app(&deployment).await;
     let payment = net.payment(&bill);
     let text = payment.wire_base64();

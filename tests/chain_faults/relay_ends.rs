@@ -105,7 +105,8 @@ async fn case_60_a_confirmed_transaction_that_vanishes_is_sent_again_while_it_ca
 #[tokio::test]
 async fn case_60_a_confirmed_transaction_that_vanishes_too_late_is_given_up() {
     let net = Net::start(1).await;
-    let deployment = net.launch(net.builder()).await;
+    let builder = net.builder().env("QUITTANCE_WATCH_GONE_AFTER_MS", "500");
+    let deployment = net.launch(builder).await;
     let bill = Bill::in_app(&deployment).await;
     let finalized = net.chain.slot_at(Commitment::Finalized);
     net.chain.hold_at(Commitment::Finalized, finalized);

@@ -8,6 +8,7 @@ use std::task::{Context as Waker, Poll};
 use std::time::Duration;
 
 use shared::chain::{Nodes, known_deposit_accounts};
+use shared::prices::Prices;
 use shared::telemetry::Shutdown;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client::rpc_client::RpcClientConfig;
@@ -99,6 +100,7 @@ impl Watcher {
             config: Arc::clone(config),
             pool: ground.pool.clone(),
             nodes,
+            prices: Prices::spawn(&config.billing, &shutdown).unwrap(),
             publisher: ground.publisher.clone(),
             shutdown,
             accounts: watch::channel(Arc::new(known)).1,

@@ -117,7 +117,8 @@ pub fn fields(object: &Value) -> Vec<&str> {
 pub async fn backdate(pool: &PgPool, id: &str) {
     let moved = sqlx::query(
         "update invoices set created_at = created_at - interval '2 days',
-                             expires_at = expires_at - interval '2 days' where id = $1",
+                             expires_at = expires_at - interval '2 days',
+                             grace_until = grace_until - interval '2 days' where id = $1",
     )
     .bind(id)
     .execute(pool)

@@ -87,7 +87,8 @@ async fn of_a_cancel_and_a_payment_exactly_one_wins() {
 async fn expire_in(pool: &PgPool, invoices: &[String], left: Duration) -> Instant {
     let left: Vec<f64> = sqlx::query_scalar(
         "update invoices set created_at = now() - interval '1 hour',
-                             expires_at = now() + make_interval(secs => $2)
+                             expires_at = now() + make_interval(secs => $2),
+                             grace_until = now() + make_interval(secs => $2)
          where id = any ($1)
          returning extract(epoch from expires_at - clock_timestamp())::float8",
     )

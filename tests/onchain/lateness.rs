@@ -7,7 +7,10 @@ use stack::{Console, Deployment};
 
 /// Lets an invoice's time run out.
 async fn run_out(deployment: &Deployment, id: &str) {
-    sqlx::query("update invoices set created_at = now() - interval '2 hours', expires_at = now() where id = $1")
+    sqlx::query(
+        "update invoices set created_at = now() - interval '2 hours', expires_at = now(), grace_until = now()
+         where id = $1",
+    )
         .bind(id)
         .execute(deployment.pool())
         .await

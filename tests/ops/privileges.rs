@@ -25,10 +25,11 @@ const ALL: &[&str] = &[
     "update invoices set amount_micro = 1",
     "update invoices set user_id = user_id",
     "update invoices set expires_at = now() + interval '1 year'",
+    "update invoices set grace_until = now() + interval '1 year'",
     "update invoices set payments_received_micro = amount_micro",
     "insert into invoices (id, user_id, status, amount_micro, channel, rail, action, address,
-                           reference_pubkey, expires_at)
-     select 'inv_0000000000000001', id, 'cancelled', 5, 'crypto-onchain', 'x', 'topup', 'x', 'x', now()
+                           reference_pubkey, expires_at, grace_until)
+     select 'inv_0000000000000001', id, 'cancelled', 5, 'crypto-onchain', 'x', 'topup', 'x', 'x', now(), now()
      from users",
     "delete from invoices",
     "truncate invoices",
@@ -122,9 +123,9 @@ const NOT_THE_WORKER: &[&str] = &[
     "insert into users (id) values (gen_random_uuid())",
     "insert into balances (user_id) values (gen_random_uuid())",
     "insert into invoices (id, user_id, amount_micro, channel, rail, action, address, reference_pubkey,
-                           created_at, expires_at)
+                           created_at, expires_at, grace_until)
      select 'inv_0000000000000001', id, 5, 'crypto-onchain', 'x', 'topup', 'x', 'x', now(),
-            now() + interval '1 hour' from users limit 1",
+            now() + interval '1 hour', now() + interval '1 hour' from users limit 1",
     "insert into sessions (token_hash, csrf_hash, user_id, expires_at)
      select token_hash, csrf_hash, user_id, expires_at from sessions",
     "update sessions set expires_at = now()",
@@ -133,7 +134,7 @@ const NOT_THE_WORKER: &[&str] = &[
     "insert into paused_queues (queue) values ('pay')",
     "delete from paused_queues",
     "update users set created_at = now()",
-    "select attribute_deposit(1, 'inv_0000000000000001', 'n', 't')",
+    "select attribute_deposit(1, 'inv_0000000000000001', 'n', null, 't')",
     "update unattributed_deposits set resolved_at = now(), resolution = 'dismissed'",
     "select store_submission('inv_0000000000000001', 's', '', 1)",
     "select note_submission('inv_0000000000000001', 's', 1)",

@@ -26,9 +26,10 @@ async fn the_audit_copes_with_a_ledger_that_the_planner_believes_empty() {
     for user in &world.users {
         let ids: Vec<String> = sqlx::query_scalar(
             "insert into invoices (id, user_id, amount_micro, channel, rail, action, plan, months, address,
-                                   reference_pubkey, expires_at)
+                                   reference_pubkey, expires_at, grace_until)
              select 'inv_' || substr(md5($1::text || n), 1, 16), $1, 1, 'crypto-onchain', 'sol-native',
-                    'subscription_purchase', 'starter', 1, 'address', $1::text || n, now() + interval '1 hour'
+                    'subscription_purchase', 'starter', 1, 'address', $1::text || n, now() + interval '1 hour',
+                    now() + interval '1 hour'
              from generate_series(1, $2) as n returning id",
         )
         .bind(user.0)

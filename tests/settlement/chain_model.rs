@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use shared::settlement::{AttributionRefusal, PayOutcome};
 
-use crate::chain_order::{CHANGED, Deposit, Effect, Order, RAILS, REVERSED, Status, Sureness};
+use crate::chain_order::{
+    AWAITING_PRICE, BALANCE_MAX, CHANGED, Deposit, Effect, NOT_CREDITABLE, Order, RAILS, REVERSED,
+    Status, Sureness,
+};
 
 /// Units of one transaction for one invoice.
 #[derive(Debug, Clone)]
@@ -13,7 +16,30 @@ struct Credit {
     invoice: usize,
     units: u64,
     state: Sureness,
+    /// What of it paid the invoice.
+    paid: u64,
     settled: bool,
+    /// Why it could not be settled, and whether it is to be tried again.
+    waits: Option<(&'static str, bool)>,
+}
+
+/// What one account gained.
+#[derive(Debug, Clone, Copy)]
+struct Payment {
+    state: Sureness,
+    /// The step in which it was first seen.
+    seen: usize,
+    /// It had landed before any invoice's end.
+    early: bool,
+}
+
+/// How a transaction is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting {
+    /// For ever.
+    pub is_final: bool,
+    /// The chain says that it landed long ago.
+    pub early: bool,
 }
 
 /// Everything the rules depend on.
@@ -29,10 +55,14 @@ pub struct ChainModel {
     pub orders: Vec<Order>,
     /// Whether confirmed payments settle.
     pub at_confirmed: bool,
+    /// The price of a SOL, if it is known.
+    pub price: Option<i64>,
+    /// Counts the steps.
+    pub now: usize,
     /// What waits for operators.
     pub deposits: Vec<Deposit>,
     /// By transaction and account.
-    payments: BTreeMap<(usize, usize), Sureness>,
+    payments: BTreeMap<(usize, usize), Payment>,
     credits: Vec<Credit>,
 }
 
@@ -45,6 +75,8 @@ impl ChainModel {
             balances,
             orders,
             at_confirmed,
+            price: None,
+            now: 0,
             deposits: Vec::new(),
             payments: BTreeMap::new(),
             credits: Vec::new(),
@@ -52,9 +84,10 @@ impl ChainModel {
     }
 
     /// A transaction was looked at.
-    pub fn record(&mut self, transaction: usize, effect: &Effect, is_final: bool) {
+    pub fn record(&mut self, transaction: usize, effect: &Effect, look: Sighting) {
+        let is_final = look.is_final;
         let mut of_it = self.payments.iter().filter(|(key, _)| key.0 == transaction);
-        if of_it.any(|(_, state)| *state == Sureness::Final) {
+        if of_it.any(|(_, payment)| payment.state == Sureness::Final) {
             return;
         }
         let state = if is_final {
@@ -62,15 +95,7 @@ impl ChainModel {
         } else {
             Sureness::Confirmed
         };
-        for rail in 0..RAILS {
-            let mut invoices = effect.credits.keys();
-            let gains = effect.rest[rail] > 0 || invoices.any(|at| self.orders[*at].rail == rail);
-            if gains {
-                self.payments.insert((transaction, rail), state);
-            } else if let Some(known) = self.payments.get_mut(&(transaction, rail)) {
-                *known = Sureness::Reversed;
-            }
-        }
+        self.see(transaction, effect, state, look.early);
         let known: Vec<usize> = (0..self.credits.len())
             .filter(|at| self.credits[*at].transaction == transaction)
             .collect();
@@ -92,7 +117,9 @@ impl ChainModel {
                 invoice,
                 units,
                 state,
+                paid: 0,
                 settled: false,
+                waits: None,
             });
         }
         for rail in (0..RAILS).filter(|rail| is_final && effect.rest[*rail] > 0) {
@@ -103,15 +130,46 @@ impl ChainModel {
         }
     }
 
+    /// What the accounts gained by a newer look. What has paid an invoice did so when it was seen at first.
+    fn see(&mut self, transaction: usize, effect: &Effect, state: Sureness, early: bool) {
+        let mut credits = self.credits.iter();
+        let paying = credits.any(|c| c.transaction == transaction && c.paid > 0);
+        for rail in 0..RAILS {
+            let mut invoices = effect.credits.keys();
+            let gains = effect.rest[rail] > 0 || invoices.any(|at| self.orders[*at].rail == rail);
+            let known = self.payments.get(&(transaction, rail)).copied();
+            let seen = match known {
+                Some(known) if paying || known.state != Sureness::Reversed => known.seen,
+                _ => self.now,
+            };
+            let early =
+                known.is_some_and(|known| known.early) || early && !(paying && known.is_some());
+            if gains {
+                let payment = Payment { state, seen, early };
+                self.payments.insert((transaction, rail), payment);
+            } else if let Some(known) = self.payments.get_mut(&(transaction, rail)) {
+                known.state = Sureness::Reversed;
+            }
+        }
+    }
+
+    fn is_timely(&self, credit: &Credit) -> bool {
+        let order = &self.orders[credit.invoice];
+        let payment = self.payments[&(credit.transaction, order.rail)];
+        payment.early || order.lapsed_at.is_none_or(|at| payment.seen < at)
+    }
+
     /// What a known credit is by a newer look at its transaction. Settled money is never counted anew.
     fn look_again(&mut self, at: usize, effect: &Effect, state: Sureness) {
         let Credit {
             transaction,
             invoice,
             units: before,
+            paid,
             settled,
             ..
         } = self.credits[at];
+        let settled = settled || paid > 0;
         let rail = self.orders[invoice].rail;
         match effect.credits.get(&invoice) {
             Some(units) if !settled || *units == before => {
@@ -138,10 +196,15 @@ impl ChainModel {
             return;
         }
         self.credits[at].state = Sureness::Reversed;
-        if credit.settled {
+        let units = if credit.settled {
+            credit.units
+        } else {
+            credit.paid
+        };
+        if units > 0 {
             let rail = self.orders[credit.invoice].rail;
             let invoice = Some(credit.invoice);
-            self.list(credit.transaction, rail, credit.units, REVERSED, invoice);
+            self.list(credit.transaction, rail, units, REVERSED, invoice);
         }
     }
 
@@ -166,9 +229,9 @@ impl ChainModel {
     /// The chain has forgotten a transaction; answers whether there was something to take back.
     pub fn reverse(&mut self, transaction: usize) -> bool {
         let mut found = false;
-        for (key, state) in &mut self.payments {
-            if key.0 == transaction && *state == Sureness::Confirmed {
-                *state = Sureness::Reversed;
+        for (key, payment) in &mut self.payments {
+            if key.0 == transaction && payment.state == Sureness::Confirmed {
+                payment.state = Sureness::Reversed;
                 found = true;
             }
         }
@@ -185,58 +248,174 @@ impl ChainModel {
         found
     }
 
+    /// The units of an invoice's credits that are so.
+    fn sum(&self, invoice: usize, is_so: impl Fn(&Credit) -> bool) -> u64 {
+        let credits = self.credits.iter().filter(|c| c.invoice == invoice);
+        credits.filter(|c| is_so(c)).map(|c| c.units).sum()
+    }
+
     /// Brings one invoice in line with its credits.
     fn settle(&mut self, invoice: usize, at_confirmed: bool) {
         let order = self.orders[invoice].clone();
-        let open = order.is_open();
-        let (mut ready, mut kept, mut confirming) = (0, 0, false);
-        for credit in self.credits.iter().filter(|c| c.invoice == invoice) {
-            kept += if credit.state == Sureness::Reversed {
-                0
-            } else {
-                credit.units
-            };
-            ready += if credit.is_ready(at_confirmed) {
-                credit.units
-            } else {
-                0
-            };
-            confirming |= credit.state == Sureness::Confirmed;
+        let ready = self.sum(invoice, |c| c.is_ready(at_confirmed));
+        let ready_timely = self.sum(invoice, |c| c.is_ready(at_confirmed) && self.is_timely(c));
+        let kept = self.sum(invoice, |c| c.state != Sureness::Reversed);
+        let timely = self.sum(invoice, |c| {
+            c.state != Sureness::Reversed && self.is_timely(c)
+        });
+        let received = order.worth(kept);
+        let mut open = order.is_open();
+        let pays = open && ready_timely >= order.due();
+        let paid = pays && self.pay_from_chain(invoice, at_confirmed);
+        if pays && !paid {
+            self.set_aside(invoice, NOT_CREDITABLE, |c| c.is_ready(at_confirmed));
         }
-        let (worth, received) = (order.worth(ready), order.worth(kept));
-        let paid = open && worth >= order.amount_micro;
         let row = &mut self.orders[invoice];
-        // A part of the price does not stop the clock.
-        row.confirming = open && !paid && confirming && received >= row.amount_micro;
-        row.version += i64::from(paid || open && received != row.received_micro);
-        row.received_micro = received;
-        if open && !paid {
-            return;
-        }
-        row.treasury_micro += worth;
-        let mut to_owner = worth;
         if paid {
-            row.status = Status::Paid;
-            if !order.topup {
-                to_owner -= order.amount_micro;
-                self.months[order.owner] += 1;
+            row.version += 1;
+            row.confirming = false;
+        } else {
+            // A part of the price does not stop the clock.
+            row.confirming = open && timely >= row.due();
+            row.version += i64::from(open && received != row.received_micro);
+            open = open && (row.confirming || !row.grace_over);
+        }
+        row.received_micro = received;
+        let pays_nothing = match (paid, open) {
+            (true, _) => ready > order.due(),
+            (false, true) => ready > ready_timely,
+            (false, false) => ready > 0,
+        };
+        open = open && !paid;
+        if pays_nothing {
+            self.settle_rests(invoice, open, at_confirmed);
+        }
+        for at in 0..self.credits.len() {
+            let credit = &self.credits[at];
+            let waits_for_more = open && credit.invoice == invoice && credit.is_ready(false);
+            let is_due = credit.waits.is_none_or(|(_, again)| again);
+            if waits_for_more && is_due && self.is_timely(credit) {
+                self.credits[at].waits = None;
             }
         }
-        self.balances[order.owner] += to_owner;
-        let due = self.credits.iter_mut().filter(|c| c.invoice == invoice);
-        due.filter(|credit| credit.is_ready(at_confirmed))
-            .for_each(|credit| credit.settled = true);
     }
 
-    /// Money that waits on invoices that ended goes to their owners.
+    /// Pays an invoice with what is ready and in time; false when its owner's balance cannot take a top-up.
+    fn pay_from_chain(&mut self, invoice: usize, at_confirmed: bool) -> bool {
+        let order = self.orders[invoice].clone();
+        if order.topup {
+            if self.balances[order.owner] > BALANCE_MAX - order.amount_micro {
+                return false;
+            }
+            self.balances[order.owner] += order.amount_micro;
+        } else {
+            self.months[order.owner] += 1;
+        }
+        let row = &mut self.orders[invoice];
+        row.status = Status::Paid;
+        row.treasury_micro += order.amount_micro;
+        let mut missing = order.due();
+        for at in 0..self.credits.len() {
+            let credit = &self.credits[at];
+            let is_taken = credit.invoice == invoice && credit.is_ready(at_confirmed);
+            if missing > 0 && is_taken && self.is_timely(credit) {
+                let credit = &mut self.credits[at];
+                credit.paid = credit.units.min(missing);
+                credit.settled = credit.paid == credit.units;
+                credit.waits = None;
+                missing -= credit.paid;
+            }
+        }
+        true
+    }
+
+    /// Gives to its owner what pays nothing: of an open invoice what came too late.
+    fn settle_rests(&mut self, invoice: usize, open: bool, at_confirmed: bool) {
+        let order = self.orders[invoice].clone();
+        let all: Vec<usize> = (0..self.credits.len())
+            .filter(|at| {
+                let credit = &self.credits[*at];
+                credit.invoice == invoice
+                    && credit.is_ready(at_confirmed)
+                    && !(open && self.is_timely(credit))
+            })
+            .collect();
+        let units = all
+            .iter()
+            .map(|at| self.credits[*at].units - self.credits[*at].paid);
+        let worth = order.rest_worth(units.sum(), self.price);
+        let waits = match worth {
+            None => Some((AWAITING_PRICE, true)),
+            Some(worth) if worth > BALANCE_MAX - self.balances[order.owner] => {
+                Some((NOT_CREDITABLE, false))
+            }
+            Some(worth) => {
+                self.balances[order.owner] += worth;
+                self.orders[invoice].treasury_micro += worth;
+                None
+            }
+        };
+        for at in all {
+            self.credits[at].settled = waits.is_none();
+            self.credits[at].waits = waits;
+        }
+    }
+
+    fn set_aside(&mut self, invoice: usize, why: &'static str, is_so: impl Fn(&Credit) -> bool) {
+        for credit in self.credits.iter_mut().filter(|c| c.invoice == invoice) {
+            if is_so(credit) {
+                credit.waits = Some((why, false));
+            }
+        }
+    }
+
+    /// What waits and could not be settled: transaction, account, units, why, and for which invoice.
+    pub fn waiting(&self) -> Vec<Deposit> {
+        let waiting = self.credits.iter().filter(|c| c.is_ready(false));
+        let told = waiting.filter_map(|credit| {
+            Some(Deposit {
+                transaction: credit.transaction,
+                rail: self.orders[credit.invoice].rail,
+                units: credit.units - credit.paid,
+                reason: credit.waits?.0,
+                invoice: Some(credit.invoice),
+                resolution: None,
+            })
+        });
+        told.collect()
+    }
+
+    /// What was set aside is to be tried again.
+    pub fn hurry(&mut self) {
+        for credit in &mut self.credits {
+            if let Some((_, again)) = &mut credit.waits {
+                *again = true;
+            }
+        }
+    }
+
+    /// What waits is settled, if it can be.
     pub fn settle_ended(&mut self) {
         for invoice in 0..self.orders.len() {
-            if !self.orders[invoice].is_open() {
-                let mut due = self.credits.iter().filter(|c| c.invoice == invoice);
-                if due.any(|credit| credit.is_ready(false)) {
-                    self.settle(invoice, false);
-                }
+            let open = self.orders[invoice].is_open();
+            let is_due = |credit: &Credit| match credit.waits {
+                None => !open,
+                Some((AWAITING_PRICE, _)) => self.price.is_some(),
+                Some((_, again)) => again,
+            };
+            let mut due = self.credits.iter().filter(|c| c.invoice == invoice);
+            if due.any(|credit| credit.is_ready(false) && is_due(credit)) {
+                self.settle(invoice, false);
             }
+        }
+    }
+
+    /// An invoice's time runs out, and perhaps its wait for what landed before.
+    pub fn lapse(&mut self, invoice: usize, for_good: bool) {
+        let order = &mut self.orders[invoice];
+        if order.status == Status::Pending && !order.grace_over {
+            order.lapsed_at = order.lapsed_at.or(Some(self.now));
+            order.grace_over = for_good;
         }
     }
 
@@ -319,7 +498,9 @@ impl ChainModel {
             invoice,
             units,
             state: Sureness::Final,
+            paid: 0,
             settled: false,
+            waits: None,
         });
         self.deposits[deposit].resolution = Some("attributed");
         self.deposits[deposit].invoice = Some(invoice);

@@ -9,6 +9,13 @@ pub const REVERSED: &str = "reversed_after_settlement";
 /// Why money waits that replaced such money.
 pub const CHANGED: &str = "changed_after_settlement";
 
+/// Why money waits that could not be given to its owner.
+pub const NOT_CREDITABLE: &str = "not_creditable";
+/// Why money waits that is worth nobody knows what.
+pub const AWAITING_PRICE: &str = "awaiting_price";
+/// The largest balance.
+pub const BALANCE_MAX: i64 = 9_007_199_254_740_991;
+
 /// How sure the chain is of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sureness {
@@ -46,8 +53,10 @@ pub struct Order {
     pub rail: usize,
     /// Locked price of one whole token, micro-USD; dollars have none.
     pub rate_micro: Option<i64>,
-    /// Its time is over.
-    pub overdue: bool,
+    /// The step in which its time ran out.
+    pub lapsed_at: Option<usize>,
+    /// It does not wait any longer for what landed before.
+    pub grace_over: bool,
     /// Its state.
     pub status: Status,
     /// Waits for a payment to become final.
@@ -63,9 +72,22 @@ pub struct Order {
 impl Order {
     /// What units are worth, rounded down.
     pub fn worth(&self, units: u64) -> i64 {
+        self.worth_at(units, self.rate_micro.unwrap_or(1_000_000))
+    }
+
+    /// What units that pay nothing are worth at a price of a SOL, rounded down.
+    pub fn rest_worth(&self, units: u64, price: Option<i64>) -> Option<i64> {
+        let price = match self.rate_micro {
+            Some(locked) => price?.min(locked),
+            None => 1_000_000,
+        };
+        Some(self.worth_at(units, price))
+    }
+
+    fn worth_at(&self, units: u64, price: i64) -> i64 {
         let decimals = if self.rail == 0 { 9 } else { 6 };
-        let rate = u128::try_from(self.rate_micro.unwrap_or(1_000_000)).unwrap();
-        i64::try_from(u128::from(units) * rate / 10_u128.pow(decimals)).unwrap()
+        let price = u128::try_from(price).unwrap();
+        i64::try_from(u128::from(units) * price / 10_u128.pow(decimals)).unwrap()
     }
 
     /// The fewest units that are worth the amount.
@@ -96,7 +118,7 @@ impl Order {
 
     /// Whether it can still be paid.
     pub fn is_open(&self) -> bool {
-        self.status == Status::Pending && (!self.overdue || self.confirming)
+        self.status == Status::Pending && (!self.grace_over || self.confirming)
     }
 }
 

@@ -170,7 +170,9 @@ async fn case_62_an_invoice_has_one_end_whoever_comes_first() {
     let user = create_user(&pool, &with_balance(10_000)).await;
     let all = bills(&pool, user, COUNT, 10).await;
     sqlx::query(
-        "update invoices set expires_at = clock_timestamp() + random() * interval '0.6 seconds'",
+        "update invoices i set expires_at = e.at, grace_until = e.at
+         from (select id, clock_timestamp() + random() * interval '0.6 seconds' as at from invoices) as e
+         where e.id = i.id",
     )
     .execute(&pool)
     .await

@@ -4,31 +4,36 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shared::chain::Commitment;
 use shared::ids::{InvoiceId, TraceId, UserId};
-use shared::settlement::{cancel, expire, set_lock, settle_from_balance};
+use shared::settlement::{cancel, expire, reverse_chain_payment, set_lock, settle_from_balance};
 use sqlx::PgPool;
 
-use crate::chain_model::ChainModel;
-use crate::chain_order::{Deposit, Effect, Order, RAILS, Status};
+use crate::chain_model::{ChainModel, Sighting};
+use crate::chain_order::{BALANCE_MAX, Deposit, Effect, Order, RAILS, Status};
 use crate::chain_serial_events::check_events;
 use crate::chain_world::{
-    Bill, Effects, RAIL, assert_audited, attribute, bill, invoices, let_lapse, months,
-    quiet_deployment, release, reverse, signature, try_record,
+    Bill, Effects, HIGH_PRICE, Look, RAIL, assert_audited, attribute_at, bill, hurry, invoices,
+    let_lapse, let_wait, months, quiet_deployment, release_at, signature,
 };
 use crate::model::ModelUser;
 use crate::world::{balance_of, create_user};
 
 /// Cases per run; each creates its own users and invoices.
 const CASES: u32 = 120;
+/// What landed so long ago was in time for every invoice.
+const EARLY_SECONDS: i64 = 5400;
 
 #[derive(Debug, Clone)]
 enum Step {
     Look {
         transaction: usize,
         fork: usize,
-        is_final: bool,
+        sighting: Sighting,
     },
     Reverse(usize),
+    Wait(usize),
     Lapse(usize),
+    Price(Option<i64>),
+    Hurry,
     Expire,
     Cancel(usize, usize),
     Pay(usize, usize),
@@ -60,7 +65,8 @@ fn order(user_count: usize) -> impl Strategy<Value = Order> {
             topup,
             rail,
             rate_micro: (rail == 0).then_some(rate),
-            overdue: false,
+            lapsed_at: None,
+            grace_over: false,
             status: Status::Pending,
             confirming: false,
             received_micro: 0,
@@ -87,19 +93,23 @@ fn effect(orders: Vec<Order>) -> impl Strategy<Value = Effect> {
 }
 
 fn step(users: usize, orders: usize, transactions: usize) -> impl Strategy<Value = Step> {
-    let look =
-        (0..transactions, 0_usize..3, any::<bool>()).prop_map(|(transaction, fork, is_final)| {
-            Step::Look {
-                transaction,
-                // The second fork is the rarer one.
-                fork: fork / 2,
-                is_final,
-            }
-        });
+    let sighting = (any::<bool>(), proptest::bool::weighted(0.2));
+    let look = (0..transactions, 0_usize..3, sighting).prop_map(
+        |(transaction, fork, (is_final, early))| Step::Look {
+            transaction,
+            // The second fork is the rarer one.
+            fork: fork / 2,
+            sighting: Sighting { is_final, early },
+        },
+    );
+    let prices = prop::sample::select(vec![None, Some(75_000_000), Some(150_000_000), HIGH_PRICE]);
     prop_oneof![
         10 => look,
         2 => (0..transactions).prop_map(Step::Reverse),
         2 => (0..orders).prop_map(Step::Lapse),
+        1 => (0..orders).prop_map(Step::Wait),
+        2 => prices.prop_map(Step::Price),
+        1 => Just(Step::Hurry),
         2 => Just(Step::Expire),
         1 => (0..orders, 0..users).prop_map(|(order, user)| Step::Cancel(order, user)),
         3 => (0..orders, 0..users).prop_map(|(order, user)| Step::Pay(order, user)),
@@ -109,12 +119,17 @@ fn step(users: usize, orders: usize, transactions: usize) -> impl Strategy<Value
     ]
 }
 
+/// Mostly little; sometimes nearly as much as there can be.
+fn balance() -> impl Strategy<Value = i64> {
+    prop_oneof![6 => 0_i64..120, 1 => BALANCE_MAX - 80..=BALANCE_MAX]
+}
+
 fn scenario() -> impl Strategy<Value = Scenario> {
     let sizes = (1_usize..4, 1_usize..6, 1_usize..5);
     let with_orders = sizes.prop_flat_map(|(users, orders, transactions)| {
         let orders = prop::collection::vec(order(users), orders);
         (
-            prop::collection::vec(0_i64..120, users),
+            prop::collection::vec(balance(), users),
             orders,
             Just(transactions),
             any::<bool>(),
@@ -187,6 +202,27 @@ impl<'a> World<'a> {
         effects
     }
 
+    async fn look(
+        &self,
+        model: &ChainModel,
+        transaction: usize,
+        sighting: Sighting,
+        effects: &Effects,
+    ) {
+        let commitment = if sighting.is_final {
+            Commitment::Finalized
+        } else {
+            Commitment::Confirmed
+        };
+        let mut look = Look::at(commitment).priced(model.price);
+        look.rules.at_confirmed = model.at_confirmed;
+        if sighting.early {
+            look = look.landed(EARLY_SECONDS);
+        }
+        let of = &self.signatures[transaction];
+        look.record(self.pool, of, effects).await.unwrap();
+    }
+
     /// The row of a deposit of the model.
     async fn deposit(&self, deposit: &Deposit) -> i64 {
         sqlx::query_scalar(
@@ -219,30 +255,25 @@ impl<'a> World<'a> {
             Step::Look {
                 transaction,
                 fork,
-                is_final,
+                sighting,
             } => {
                 let effect = &effects[transaction][fork];
-                model.record(transaction, effect, is_final);
-                let commitment = if is_final {
-                    Commitment::Finalized
-                } else {
-                    Commitment::Confirmed
-                };
+                model.record(transaction, effect, sighting);
                 let done = self.effects(model, effect);
-                let of = &self.signatures[transaction];
-                try_record(self.pool, of, commitment, &done, model.at_confirmed)
-                    .await
-                    .unwrap();
+                self.look(model, transaction, sighting, &done).await;
             }
             Step::Reverse(transaction) => {
                 let expected = model.reverse(transaction);
-                prop_assert_eq!(
-                    reverse(self.pool, &self.signatures[transaction]).await,
-                    expected
-                );
+                let of = &self.signatures[transaction];
+                let reversed = reverse_chain_payment(self.pool, of, model.price, &trace).await;
+                prop_assert_eq!(reversed.unwrap().is_some(), expected);
+            }
+            Step::Wait(at) => {
+                model.lapse(at, false);
+                let_wait(self.pool, &self.invoices[at]).await;
             }
             Step::Lapse(at) => {
-                model.orders[at].overdue = true;
+                model.lapse(at, true);
                 let_lapse(self.pool, &self.invoices[at]).await;
             }
             Step::Expire => {
@@ -271,14 +302,20 @@ impl<'a> World<'a> {
     /// The same, for what sweeps and operators do.
     async fn operate(&self, model: &mut ChainModel, step: &Step) -> Result<(), TestCaseError> {
         match *step {
+            Step::Price(price) => model.price = price,
+            Step::Hurry => {
+                model.hurry();
+                hurry(self.pool).await;
+            }
             Step::Release => {
                 model.settle_ended();
-                release(self.pool).await;
+                release_at(self.pool, model.price).await;
             }
             Step::Attribute(nth, at) if !model.deposits.is_empty() => {
                 let nth = nth % model.deposits.len();
                 let row = self.deposit(&model.deposits[nth]).await;
-                let refusal = attribute(self.pool, row, &self.invoices[at]).await.err();
+                let given = attribute_at(self.pool, row, &self.invoices[at], model.price).await;
+                let refusal = given.err();
                 prop_assert_eq!(refusal, model.attribute(nth, at));
             }
             Step::Lock(user, locked) => {
@@ -318,7 +355,7 @@ impl<'a> World<'a> {
 
     async fn compare_deposits(&self, model: &ChainModel) -> Result<(), TestCaseError> {
         let mut seen: Vec<Told> = sqlx::query_as(
-            "select u.signature, d.rail, u.units, u.reason, u.invoice_id, u.resolution
+            "select u.signature, d.rail, u.units::bigint, u.reason, u.invoice_id, u.resolution
              from unattributed_deposits u join deposit_accounts d using (account) where u.signature = any($1)",
         )
         .bind(&self.signatures)
@@ -337,7 +374,8 @@ impl<'a> World<'a> {
                 deposit.resolution.map(str::to_owned),
             )
         };
-        let mut expected: Vec<_> = model.deposits.iter().map(told).collect();
+        let waiting = model.waiting();
+        let mut expected: Vec<_> = model.deposits.iter().chain(&waiting).map(told).collect();
         seen.sort();
         expected.sort();
         prop_assert_eq!(seen, expected);
@@ -354,9 +392,15 @@ async fn check(pool: &PgPool, scenario: Scenario) -> Result<(), TestCaseError> {
     } = scenario;
     for (place, step) in steps
         .iter()
-        .chain(&[Step::Expire, Step::Release])
+        .chain(&[
+            Step::Price(HIGH_PRICE),
+            Step::Expire,
+            Step::Hurry,
+            Step::Release,
+        ])
         .enumerate()
     {
+        model.now = place;
         world.take(&mut model, &effects, step).await?;
         let compared = world.compare(&model).await;
         compared.map_err(|error| TestCaseError::fail(format!("after step {place}: {error}")))?;

@@ -7,8 +7,9 @@ use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::invoices::Rail;
 use shared::ledger::audit;
 use shared::settlement::{
-    AttributionRefusal, ChainPayment, Recorded, SettlementError, attribute_deposit,
-    record_chain_payment, reverse_chain_payment, settle_ended_invoices,
+    AttributionRefusal, ChainPayment, CreditRefusal, DepositCredit, Recorded, SettleRules,
+    SettlementError, attribute_deposit, credit_deposit, record_chain_payment,
+    reverse_chain_payment, settle_ended_invoices,
 };
 use solana_pubkey::Pubkey;
 use sqlx::PgPool;
@@ -16,6 +17,8 @@ use stack::Deployment;
 
 /// Rails by the model's index.
 pub const RAIL: [Rail; 3] = [Rail::SolNative, Rail::SolSplUsdc, Rail::SolSplUsdt];
+/// A price of a SOL that is above every locked one.
+pub const HIGH_PRICE: Option<i64> = Some(1_000_000_000_000);
 /// Long enough for any sweep never to come.
 const NEVER_MS: &str = "86400000";
 
@@ -95,8 +98,9 @@ pub async fn bill(pool: &PgPool, owner: UserId, bill: Bill) -> InvoiceId {
     };
     sqlx::query(
         "insert into invoices (id, user_id, amount_micro, channel, rail, action, plan, months, fx_micro_per_token,
-                               address, reference_pubkey, expires_at)
-         values ($1, $2, $3, 'crypto-onchain', $4, $5, $6, $7, $8, $9, $1, now() + interval '1 hour')",
+                               address, reference_pubkey, created_at, expires_at, grace_until)
+         values ($1, $2, $3, 'crypto-onchain', $4, $5, $6, $7, $8, $9, $1, now() - interval '2 hours',
+                 now() + interval '1 hour', now() + interval '2 hours')",
     )
     .bind(id.as_str())
     .bind(owner.0)
@@ -113,16 +117,32 @@ pub async fn bill(pool: &PgPool, owner: UserId, bill: Bill) -> InvoiceId {
     id
 }
 
-/// Lets an invoice's time run out, an hour ago. No sweep has seen it.
+/// Lets an invoice's time run out, and its grace with it. No sweep has seen it.
 pub async fn let_lapse(pool: &PgPool, invoice: &InvoiceId) {
-    sqlx::query(
-        "update invoices set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
-         where id = $1",
-    )
-    .bind(invoice.as_str())
-    .execute(pool)
-    .await
-    .unwrap();
+    lapse(pool, invoice, true).await;
+}
+
+/// Lets an invoice's time run out; it waits for what had landed before.
+pub async fn let_wait(pool: &PgPool, invoice: &InvoiceId) {
+    lapse(pool, invoice, false).await;
+}
+
+async fn lapse(pool: &PgPool, invoice: &InvoiceId, for_good: bool) {
+    // What waits for it is due when its grace ends.
+    for statement in [
+        "update invoices set created_at = now() - interval '2 hours', expires_at = least(expires_at, now()),
+                             grace_until = case when $2 then now() else now() + interval '1 hour' end
+         where id = $1 and status = 'pending' and grace_until > now()",
+        "update chain_credits c set retry_at = i.grace_until from invoices i
+         where i.id = $1 and c.invoice_id = i.id and c.retry_at > i.grace_until and c.waits_for is null and $2",
+    ] {
+        sqlx::query(statement)
+            .bind(invoice.as_str())
+            .bind(for_good)
+            .execute(pool)
+            .await
+            .unwrap();
+    }
 }
 
 /// A signature that no other test uses.
@@ -159,8 +179,64 @@ impl Effects {
             units,
             reason: OpenReason::Remainder,
             invoice: None,
+            rail: Some(rail),
         });
         self
+    }
+}
+
+/// How a transaction is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// How sure the chain is.
+    pub commitment: Commitment,
+    /// When it landed, by the chain.
+    pub block_time: Option<i64>,
+    /// How to settle.
+    pub rules: SettleRules,
+}
+
+impl Look {
+    /// A look at a commitment, when final payments settle and a SOL is worth more than any locked rate.
+    pub fn at(commitment: Commitment) -> Self {
+        Self {
+            commitment,
+            block_time: None,
+            rules: SettleRules {
+                sol_price_micro: HIGH_PRICE,
+                ..SettleRules::default()
+            },
+        }
+    }
+
+    /// When a SOL is worth so much.
+    pub fn priced(mut self, sol_price_micro: Option<i64>) -> Self {
+        self.rules.sol_price_micro = sol_price_micro;
+        self
+    }
+
+    /// At what landed so many seconds ago.
+    pub fn landed(mut self, seconds_ago: i64) -> Self {
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        self.block_time = Some(now - seconds_ago);
+        self
+    }
+
+    /// Records what it shows.
+    pub async fn record(
+        &self,
+        pool: &PgPool,
+        signature: &str,
+        effects: &Effects,
+    ) -> Result<Recorded, SettlementError> {
+        let payment = ChainPayment {
+            signature,
+            slot: 1,
+            block_time: self.block_time,
+            commitment: self.commitment,
+            verdict: &effects.0,
+        };
+        record_chain_payment(pool, &payment, &self.rules, &TraceId::generate()).await
     }
 }
 
@@ -171,7 +247,7 @@ pub async fn record(
     commitment: Commitment,
     effects: &Effects,
 ) -> Recorded {
-    let recorded = try_record(pool, signature, commitment, effects, false).await;
+    let recorded = Look::at(commitment).record(pool, signature, effects).await;
     recorded.unwrap()
 }
 
@@ -183,32 +259,42 @@ pub async fn try_record(
     effects: &Effects,
     at_confirmed: bool,
 ) -> Result<Recorded, SettlementError> {
-    let payment = ChainPayment {
-        signature,
-        slot: 1,
-        commitment,
-        verdict: &effects.0,
-    };
-    record_chain_payment(pool, &payment, at_confirmed, &TraceId::generate()).await
+    let mut look = Look::at(commitment);
+    look.rules.at_confirmed = at_confirmed;
+    look.record(pool, signature, effects).await
 }
 
 /// The chain has forgotten a transaction; whether there was something to take back.
 pub async fn reverse(pool: &PgPool, signature: &str) -> bool {
-    let reversed = reverse_chain_payment(pool, signature, &TraceId::generate()).await;
+    let reversed = reverse_chain_payment(pool, signature, HIGH_PRICE, &TraceId::generate()).await;
     reversed.unwrap().is_some()
 }
 
-/// Credits owners with money that waits on ended invoices; how many invoices there were.
+/// Settles money that waits; how many invoices there were.
 pub async fn release(pool: &PgPool) -> i32 {
+    release_at(pool, HIGH_PRICE).await
+}
+
+/// The same, when a SOL is worth so much.
+pub async fn release_at(pool: &PgPool, sol_price_micro: Option<i64>) -> i32 {
     let mut total = 0;
     loop {
-        let released = settle_ended_invoices(pool, 100, &TraceId::generate()).await;
-        let count = released.unwrap().count;
-        total += count;
-        if count < 100 {
+        let trace = TraceId::generate();
+        let released = settle_ended_invoices(pool, 100, sol_price_micro, &trace).await;
+        let released = released.unwrap();
+        total += released.count;
+        if !released.has_more {
             return total;
         }
     }
+}
+
+/// What was set aside is to be tried again now.
+pub async fn hurry(pool: &PgPool) {
+    sqlx::query("update chain_credits set retry_at = now() where waits_for = 'not_creditable'")
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 /// An operator gives a deposit to an invoice.
@@ -217,10 +303,33 @@ pub async fn attribute(
     deposit: i64,
     invoice: &InvoiceId,
 ) -> Result<(), AttributionRefusal> {
+    attribute_at(pool, deposit, invoice, HIGH_PRICE).await
+}
+
+/// The same, when a SOL is worth so much.
+pub async fn attribute_at(
+    pool: &PgPool,
+    deposit: i64,
+    invoice: &InvoiceId,
+    price: Option<i64>,
+) -> Result<(), AttributionRefusal> {
     let mut connection = pool.acquire().await.unwrap();
     let trace = TraceId::generate();
-    let outcome = attribute_deposit(&mut connection, deposit, invoice, "as told", &trace).await;
-    outcome.unwrap().map(drop)
+    let outcome = attribute_deposit(&mut connection, deposit, invoice, "as told", price, &trace);
+    outcome.await.unwrap().map(drop)
+}
+
+/// An operator gives a deposit to a user, when a SOL is worth so much.
+pub async fn give(
+    pool: &PgPool,
+    deposit: i64,
+    user: UserId,
+    price: Option<i64>,
+) -> Result<DepositCredit, CreditRefusal> {
+    let mut connection = pool.acquire().await.unwrap();
+    let trace = TraceId::generate();
+    let outcome = credit_deposit(&mut connection, deposit, user, "as told", price, &trace).await;
+    outcome.unwrap()
 }
 
 /// What an invoice's row says.
@@ -284,7 +393,7 @@ pub type Listed = (i64, i64, String, Option<String>, Option<String>);
 /// What waits or waited for operators because of a transaction.
 pub async fn listed(pool: &PgPool, signature: &str) -> Vec<Listed> {
     sqlx::query_as(
-        "select id, units, reason, invoice_id, resolution from unattributed_deposits where signature = $1 order by id",
+        "select id, units::bigint, reason, invoice_id, resolution from unattributed_deposits where signature = $1 order by id",
     )
     .bind(signature)
     .fetch_all(pool)

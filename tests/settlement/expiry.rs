@@ -28,10 +28,11 @@ async fn ground(invoices: Vec<ModelInvoice>, ended: i32) -> (Deployment, World) 
     let world = World::create(deployment.pool(), &model).await;
     sqlx::query(
         "insert into invoices (id, user_id, status, amount_micro, channel, rail, action, plan, months, address,
-                               reference_pubkey, created_at, expires_at)
+                               reference_pubkey, created_at, expires_at, grace_until)
          select 'inv_' || left(md5(n::text), 16), $1, 'cancelled', 1, 'crypto-onchain', 'sol-native',
                 'subscription_purchase', 'starter', 1, 'address', 'ended ' || n,
-                now() - interval '366 days' + n * interval '1 second', now() - interval '365 days' + n * interval '1 second'
+                now() - interval '366 days' + n * interval '1 second', now() - interval '365 days' + n * interval '1 second',
+                now() - interval '365 days' + n * interval '1 second'
          from generate_series(1, $2) as n",
     )
     .bind(world.users[0].0)

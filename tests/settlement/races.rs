@@ -71,7 +71,9 @@ async fn an_invoice_has_one_end() {
     };
     let world = World::create(pool, &model).await;
     sqlx::query(
-        "update invoices set expires_at = clock_timestamp() + random() * interval '0.6 seconds'",
+        "update invoices i set expires_at = e.at, grace_until = e.at
+         from (select id, clock_timestamp() + random() * interval '0.6 seconds' as at from invoices) as e
+         where e.id = i.id",
     )
     .execute(pool)
     .await

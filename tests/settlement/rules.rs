@@ -5,6 +5,7 @@ use shared::settlement::{cancel, expire, settle_from_balance};
 use sqlx::PgPool;
 use stack::Deployment;
 
+use crate::chain_world::let_lapse;
 use crate::model::{Model, Standing};
 use crate::world::{World, create_invoice, create_user, pending, with_balance};
 
@@ -214,11 +215,7 @@ async fn nothing_counts_before_the_commit() {
     };
     let world = World::create(pool, &model).await;
     let (user, overdue) = (world.users[0], world.invoices[1].clone());
-    sqlx::query("update invoices set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour' where id = $1")
-        .bind(overdue.as_str())
-        .execute(pool)
-        .await
-        .unwrap();
+    let_lapse(pool, &overdue).await;
     for statement in [
         "create function refuse_commit() returns trigger language plpgsql as
          $$ begin raise exception 'refused at commit'; end $$",

@@ -93,9 +93,10 @@ pub async fn create_invoice(pool: &PgPool, owner: UserId, invoice: &ModelInvoice
     };
     sqlx::query(
         "insert into invoices (id, user_id, amount_micro, channel, rail, action, plan, months, address,
-                               reference_pubkey, created_at, expires_at)
+                               reference_pubkey, created_at, expires_at, grace_until)
          values ($1, $2, $3, 'crypto-onchain', 'sol-native', $4, $5, $6, 'address', $1,
-                 now() - make_interval(secs => $7), now() - make_interval(secs => $7 - 3600))",
+                 now() - make_interval(secs => $7), now() - make_interval(secs => $7 - 3600),
+                 now() - make_interval(secs => $7 - 3600))",
     )
     .bind(id.as_str())
     .bind(owner.0)

@@ -7,6 +7,8 @@ use std::time::Duration;
 use shared::chain::{DepositAccount, Nodes, Noted, note_signatures};
 use shared::config::Config;
 use shared::events::Publisher;
+use shared::prices::Prices;
+use shared::settlement::SettleRules;
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
@@ -28,6 +30,8 @@ pub struct Context {
     pub pool: PgPool,
     /// The chain.
     pub nodes: Nodes,
+    /// What a SOL is worth.
+    pub prices: Prices,
     /// Publishes what was settled.
     pub publisher: Publisher,
     /// Ends everything.
@@ -52,6 +56,15 @@ impl Context {
     /// How many accounts are known: what was judged with fewer is judged again once it is found again.
     pub fn accounts_known(&self) -> i32 {
         i32::try_from(self.accounts.borrow().len()).unwrap_or(i32::MAX)
+    }
+
+    /// How to settle what is recorded now.
+    pub fn settle_rules(&self) -> SettleRules {
+        SettleRules {
+            at_confirmed: self.config.chain.settles_at_confirmed(),
+            sol_price_micro: self.prices.sol_micro(),
+            dust_below_micro: self.config.billing.dust_below_micro,
+        }
     }
 
     /// Writes signatures down and wakes whoever examines them. What cannot be written is found again by polling.

@@ -162,12 +162,13 @@ async fn record(
     let payment = ChainPayment {
         signature,
         slot,
+        block_time: transaction.block_time,
         commitment,
         verdict,
     };
-    let at_confirmed = context.config.chain.settles_at_confirmed();
+    let rules = context.settle_rules();
     let trace = TraceId::generate();
-    let recorded = record_chain_payment(&context.pool, &payment, at_confirmed, &trace).await;
+    let recorded = record_chain_payment(&context.pool, &payment, &rules, &trace).await;
     let recorded = match recorded {
         Ok(recorded) => recorded,
         Err(error) if error.is_transient() => return Err(error.into()),

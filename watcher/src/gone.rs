@@ -119,7 +119,8 @@ async fn has_missed(
 /// Takes a confirmation back, and goes on asking for it, ever more rarely.
 async fn take_back(context: &Context, signature: &str, slot: u64) -> Result<(), ExamineError> {
     let trace = TraceId::generate();
-    let reversed = reverse_chain_payment(&context.pool, signature, &trace).await?;
+    let price = context.prices.sol_micro();
+    let reversed = reverse_chain_payment(&context.pool, signature, price, &trace).await?;
     if let Some(publication) = reversed {
         tracing::warn!(signature, slot, trace_id = %trace, "payment_reversed");
         metrics::counter!("quittance_chain_reversals_total").increment(1);

@@ -1,4 +1,5 @@
-//! Gives money whose invoice ended while it waited to the invoice's owner.
+//! Gives money that waited to whom it belongs: when its invoice ended, when the price of a SOL is known again, when it was
+//! set aside and is to be tried again.
 
 use std::time::Duration;
 
@@ -24,12 +25,13 @@ pub async fn sweep(context: Context) {
 pub async fn round(context: &Context) -> Result<(), SettlementError> {
     loop {
         let trace = TraceId::generate();
-        let released = settle_ended_invoices(&context.pool, BATCH, &trace).await?;
+        let price = context.prices.sol_micro();
+        let released = settle_ended_invoices(&context.pool, BATCH, price, &trace).await?;
         if let Some(publication) = released.publication {
             context.publisher.publish(publication);
-            tracing::info!(invoices = released.count, trace_id = %trace, "money of ended invoices credited");
+            tracing::info!(invoices = released.count, trace_id = %trace, "money that waited is settled");
         }
-        if released.count < BATCH {
+        if !released.has_more || context.shutdown.is_stopping() {
             return Ok(());
         }
     }

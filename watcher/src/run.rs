@@ -9,6 +9,7 @@ use shared::chain::{DepositAccount, DepositError, Nodes};
 use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
+use shared::prices::{FeedClientError, Prices};
 use shared::queue::RedisLink;
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use tokio::net::TcpListener;
@@ -40,6 +41,9 @@ pub enum RunError {
     /// The configuration does not fit the chain.
     #[error(transparent)]
     Deposit(#[from] DepositError),
+    /// The HTTP client of the price feed.
+    #[error(transparent)]
+    Feed(#[from] FeedClientError),
     /// No node is configured.
     #[error("SOLANA_RPC_URL names no node")]
     NoNodes,
@@ -71,6 +75,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         shutdown.clone(),
     );
 
+    let prices = Prices::spawn(&config.billing, &shutdown)?;
     let registered = register::register(&config, &pool, &nodes, &shutdown).await?;
     let (publisher, publishing) =
         Publisher::spawn(redis, config.redis.redis_prefix.clone(), pool.clone());
@@ -83,6 +88,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 config: Arc::new(config.clone()),
                 pool: pool.clone(),
                 nodes,
+                prices,
                 publisher: publisher.clone(),
                 shutdown: shutdown.clone(),
                 accounts,

@@ -63,7 +63,7 @@ impl Subject {
                 Some(invoice) if invoice.user_id == *user => {
                     let (position, terminal) = (invoice.version, invoice.status.is_terminal());
                     Some(Snapshot {
-                        data: snapshot_data(InvoiceView::single(invoice, &app.rails))?,
+                        data: snapshot_data(InvoiceView::single(app, invoice).await?)?,
                         position,
                         terminal,
                     })

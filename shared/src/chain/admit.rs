@@ -111,6 +111,9 @@ pub enum Rejection {
     /// The chain has the whole amount already.
     #[error("a payment of this invoice is being confirmed")]
     BeingConfirmed,
+    /// It would land too late.
+    #[error("the invoice's time is over")]
+    TimeOver,
     /// It was handed in for another invoice.
     #[error("submitted for another invoice")]
     OtherInvoice,

@@ -11,6 +11,7 @@ mod admit;
 mod agreement;
 mod balances;
 mod build;
+mod change;
 mod deposit;
 mod failure;
 mod inbox;

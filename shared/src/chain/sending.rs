@@ -2,10 +2,8 @@
 
 use futures::future::join_all;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 use solana_hash::Hash;
-use solana_rpc_client_api::custom_error::JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION;
 use solana_rpc_client_api::request::RpcRequest;
 use solana_rpc_client_api::response::Response;
 use solana_transaction_error::TransactionError;
@@ -32,10 +30,15 @@ impl Nodes {
         Ok(answer.value.err.map(TransactionError::from))
     }
 
-    /// The block height as each node sees it, in the order of the nodes; nothing of one that does not say.
+    /// The block height as each node sees it, in the order of the nodes; nothing of one that does not say, or is left out.
     pub async fn heights(&self, commitment: Commitment) -> Vec<Option<u64>> {
-        let asked = self.each().map(|node| node.block_height(commitment));
-        join_all(asked).await.into_iter().map(Result::ok).collect()
+        let asked = self.each().map(async |node| {
+            if node.is_left_out() {
+                return None;
+            }
+            node.block_height(commitment).await.ok()
+        });
+        join_all(asked).await
     }
 }
 
@@ -52,25 +55,5 @@ impl Node {
     pub async fn block_height(&self, commitment: Commitment) -> Result<u64, NodeError> {
         let params = json!([{"commitment": commitment.name()}]);
         self.call(RpcRequest::GetBlockHeight, params).await
-    }
-    /// Whether this node has a transaction in a final block.
-    pub async fn has_final(&self, signature: &str) -> Result<bool, NodeError> {
-        let options = json!({
-            "encoding": "base64",
-            "commitment": Commitment::Finalized.name(),
-            "maxSupportedTransactionVersion": 1,
-        });
-        let params = json!([signature, options]);
-        let answer: Result<Option<IgnoredAny>, _> =
-            self.call(RpcRequest::GetTransaction, params).await;
-        match answer {
-            // It is there, though this node cannot tell what it is.
-            Err(NodeError::Refused { code, .. })
-                if code == JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION =>
-            {
-                Ok(true)
-            }
-            answer => Ok(answer?.is_some()),
-        }
     }
 }

@@ -59,6 +59,8 @@ pub struct ChainTransaction {
     pub signature: Signature,
     /// The slot it landed in.
     pub slot: u64,
+    /// When, in seconds since 1970, by the chain's clock, if the node says.
+    pub block_time: Option<i64>,
     /// Whether it did what it was for; a failed one only cost its fee.
     pub succeeded: bool,
     /// Every key it names, those of lookup tables included; the first pays the fee.
@@ -121,6 +123,7 @@ impl ChainTransaction {
         Ok(Self {
             signature: signature.ok_or(DecodeError::Undecodable)?,
             slot: landed.slot,
+            block_time: landed.block_time,
             succeeded: meta.err.is_none(),
             lamports,
             fee: meta.fee,

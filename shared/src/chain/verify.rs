@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use solana_pubkey::Pubkey;
 use solana_system_interface::program::ID as SYSTEM_PROGRAM;
 
+use super::change::{Change, change};
 use super::{ChainTransaction, DepositAccount, Movement, movements};
 use crate::ids::InvoiceId;
 use crate::invoices::Rail;
@@ -53,6 +54,8 @@ pub enum OpenReason {
     OtherAccount,
     /// The deposit account belongs to somebody else by now.
     OwnerChanged,
+    /// As much or more left the account in the same transaction: it is not there.
+    NettedOut,
 }
 
 impl OpenReason {
@@ -67,6 +70,7 @@ impl OpenReason {
             Self::NoTransfer => "no_transfer",
             Self::OtherAccount => "other_account",
             Self::OwnerChanged => "owner_changed",
+            Self::NettedOut => "netted_out",
         }
     }
 }
@@ -82,6 +86,8 @@ pub struct Open {
     pub reason: OpenReason,
     /// The invoice it may belong to.
     pub invoice: Option<InvoiceId>,
+    /// The rail that is paid with such units, which says what they are worth; none for what nobody pays with.
+    pub rail: Option<Rail>,
 }
 
 /// What a transaction did for us.
@@ -93,6 +99,9 @@ pub struct Verdict {
     pub credits: Vec<Credit>,
     /// What of it waits.
     pub open: Vec<Open>,
+    /// What left each deposit account, base units, fees included: what an account has after it is what it had, and its
+    /// gain, less this.
+    pub outflows: BTreeMap<Pubkey, u64>,
 }
 
 /// Judges a transaction. `accounts` are all accounts that were ever ours, `tagged` all invoices, in whatever state,
@@ -104,6 +113,15 @@ pub fn verify(
     tagged: &[TaggedInvoice],
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    let changes: Vec<Change> = accounts
+        .iter()
+        .map(|account| change(transaction, account))
+        .collect();
+    for (account, change) in accounts.iter().zip(&changes) {
+        if change.outflow > 0 {
+            verdict.outflows.insert(account.account, change.outflow);
+        }
+    }
     if !transaction.succeeded {
         return verdict;
     }
@@ -116,24 +134,36 @@ pub fn verify(
         .iter()
         .flat_map(|i| movements(&i.program, &i.accounts, &i.data))
         .collect();
-    for account in accounts {
-        match gain(transaction, account) {
-            Gain::None => {}
-            Gain::Stolen(units) => verdict.open.push(Open {
-                account: account.account,
-                units,
-                reason: OpenReason::OwnerChanged,
-                invoice: None,
-            }),
-            Gain::Net(units) => {
-                verdict.gains.insert(account.account, units);
-                let named: Vec<&TaggedInvoice> = tagged
-                    .iter()
-                    .copied()
-                    .filter(|t| t.rail == account.rail && t.recipient == account.recipient)
-                    .collect();
-                attribute(&mut verdict, account, units, &named, &tagged, &intents);
-            }
+    for (account, change) in accounts.iter().zip(&changes) {
+        let waits = |units, reason, invoice| Open {
+            account: account.account,
+            units,
+            reason,
+            invoice,
+            rail: Some(account.rail),
+        };
+        if change.stolen > 0 {
+            let stolen = waits(change.stolen, OpenReason::OwnerChanged, None);
+            verdict.open.push(stolen);
+            continue;
+        }
+        let named: Vec<&TaggedInvoice> = tagged
+            .iter()
+            .copied()
+            .filter(|t| t.rail == account.rail && t.recipient == account.recipient)
+            .collect();
+        if change.gain > 0 {
+            verdict.gains.insert(account.account, change.gain);
+            let gain = change.gain;
+            attribute(&mut verdict, account, gain, &named, &tagged, &intents);
+        }
+        let netted = netted_out(account, change.gain, accounts, &intents);
+        // An account has one row for operators; what is there goes before what is not.
+        if netted > 0 && !verdict.open.iter().any(|o| o.account == account.account) {
+            let invoice = only(&named).or_else(|| only(&tagged));
+            verdict
+                .open
+                .push(waits(netted, OpenReason::NettedOut, invoice));
         }
     }
     if !tagged.is_empty() {
@@ -142,50 +172,29 @@ pub fn verify(
     verdict
 }
 
-enum Gain {
-    None,
-    Net(u64),
-    Stolen(u64),
-}
-
-/// The net effect on one account. A missing balance is zero: the account may be made or closed by the transaction.
-fn gain(transaction: &ChainTransaction, account: &DepositAccount) -> Gain {
-    let Some(place) = transaction
-        .keys
+/// What others paid into an account and is not there, because money left it in the same transaction.
+fn netted_out(
+    account: &DepositAccount,
+    gain: u64,
+    accounts: &[DepositAccount],
+    intents: &[Movement],
+) -> u64 {
+    let by_us = |i: &&Movement| {
+        let mut ours = accounts.iter();
+        ours.any(|a| a.account == i.source || a.recipient == i.authority)
+    };
+    let left = intents
         .iter()
-        .position(|key| *key == account.account)
-    else {
-        return Gain::None;
-    };
-    let Some((mint, program)) = account.token else {
-        let (before, after) = transaction.lamports.get(place).copied().unwrap_or_default();
-        // The fee is not part of what was moved; without this, a fee payer's gain would look smaller.
-        let after = if place == 0 {
-            after.saturating_add(transaction.fee)
-        } else {
-            after
-        };
-        return match after.checked_sub(before) {
-            Some(net) if net > 0 => Gain::Net(net),
-            _ => Gain::None,
-        };
-    };
-    let ours = |row: &&super::TokenBalance| {
-        row.account == account.account && row.mint == mint && row.program == program
-    };
-    let Some(after) = transaction.tokens_after.iter().find(ours) else {
-        return Gain::None;
-    };
-    let before = transaction
-        .tokens_before
+        .any(|i| i.source == account.account && i.destination != i.source && i.units > 0);
+    let paid = intents
         .iter()
-        .find(ours)
-        .map_or(0, |row| row.units);
-    match after.units.checked_sub(before) {
-        Some(net) if net > 0 && after.owner == account.recipient => Gain::Net(net),
-        Some(net) if net > 0 => Gain::Stolen(net),
-        _ => Gain::None,
+        .filter(|i| pays(i, account) && !by_us(i))
+        .fold(0_u64, |sum, i| sum.saturating_add(i.units));
+    // A gain that is smaller than what was paid may only have cost a token's fee.
+    if gain > 0 && !left {
+        return 0;
     }
+    paid.saturating_sub(gain)
 }
 
 /// Decides whose an account's gain is.
@@ -202,6 +211,7 @@ fn attribute(
         units,
         reason,
         invoice,
+        rail: Some(account.rail),
     };
     let credit = |invoice: &TaggedInvoice, units| Credit {
         account: account.account,
@@ -308,11 +318,13 @@ fn strays(
         let units = row
             .units
             .checked_sub(before.map_or(0, |before| before.units))?;
+        let paid_with = |account: &&DepositAccount| account.token == Some((row.mint, row.program));
         (units > 0).then(|| Open {
             account: row.account,
             units,
             reason: OpenReason::OtherAccount,
             invoice: only(tagged),
+            rail: accounts.iter().find(paid_with).map(|account| account.rail),
         })
     })
     .collect()

@@ -26,6 +26,8 @@ const OPERATOR_TOKEN_LENGTH_MIN: usize = 32;
 /// A hundred years.
 const DAYS_MAX: u32 = 36_500;
 const DB_CONNECTIONS_MIN: u32 = 4;
+/// Invoices must end.
+const EXPIRY_WAIT_MS_MAX: u64 = 604_800_000;
 /// A revocation must take effect within a second on every process.
 const SESSION_CACHE_MS_MAX: u64 = 1000;
 
@@ -282,6 +284,16 @@ fn check_billing(config: &Config) -> Result<(), ConfigError> {
         billing.invoices_pending_max > 0,
         "invoices_pending_max",
         "must be more than 0",
+    )?;
+    require(
+        billing.expiry_wait_ms <= EXPIRY_WAIT_MS_MAX,
+        "expiry_wait_ms",
+        format!("must be at most {EXPIRY_WAIT_MS_MAX}, which is a week"),
+    )?;
+    require(
+        (0..=AMOUNT_MAX).contains(&billing.dust_below_micro),
+        "dust_below_micro",
+        format!("must be between 0 and {AMOUNT_MAX}"),
     )?;
     require(
         billing.solana_deposit_address.is_empty() || is_key(&billing.solana_deposit_address),

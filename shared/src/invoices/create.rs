@@ -1,10 +1,12 @@
 //! Creating invoices: once per client request id, and only so many unpaid ones a user.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::read::Row;
 use super::{BillAction, Channel, Invoice, InvoiceError, Rail};
-use crate::db::begin;
+use crate::db::{begin, interval};
 use crate::ids::{InvoiceId, UserId};
 
 /// The longest an invoice may live (contract §4.1 is silent; this is our bound), and so how far back a pending
@@ -34,6 +36,8 @@ pub struct NewInvoice {
     pub address: String,
     /// How long it may stay unpaid.
     pub ttl_seconds: u32,
+    /// How long after that it waits at most for what had landed before.
+    pub wait: Duration,
 }
 
 /// What a creation led to.
@@ -161,7 +165,8 @@ async fn insert(connection: &mut PgConnection, new: &NewInvoice) -> Result<Invoi
         new.fx_micro_per_token,
         new.address,
         reference,
-        f64::from(new.ttl_seconds)
+        f64::from(new.ttl_seconds),
+        interval(new.wait)
     )
     .fetch_one(connection)
     .await?;

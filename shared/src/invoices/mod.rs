@@ -4,6 +4,7 @@
 
 mod action;
 mod create;
+mod payments;
 mod price;
 mod rail;
 mod read;
@@ -11,13 +12,14 @@ mod registry;
 
 pub use action::{ActionError, BillAction, Plan, TOPUP};
 pub use create::{CreateError, Created, NewInvoice, TTL_SECONDS_MAX, create, find_by_request};
+pub use payments::{InvoicePayment, Progress, progress, remaining_units};
 pub use price::{PriceError, price};
 pub use rail::{Channel, Rail};
 pub use read::{
     Invoice, InvoiceStatus, ListFilter, Standing, find, list, missed_event, names_other_invoice,
     standing,
 };
-pub use registry::{PaymentTarget, RailRegistry};
+pub use registry::{PaymentTarget, RailRegistry, units_due};
 
 use crate::db;
 

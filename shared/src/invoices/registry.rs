@@ -1,18 +1,18 @@
 //! Which rails a deployment can settle, and where a payment on one goes.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret as _;
 
 use super::Rail;
 use crate::config::Config;
 use crate::money::{MICRO_PER_USD, base_units_for, decimal};
 
-/// Where and how much to pay on chain for one invoice.
+/// Where to pay on chain for one invoice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentTarget {
     /// The mint of a token; none for the native coin.
     pub mint: Option<String>,
-    /// Due, in base units of the token.
-    pub units: u64,
     /// Wallet-ready URI (Solana Pay transfer request).
     pub qr_uri: String,
 }
@@ -25,6 +25,7 @@ pub struct RailRegistry {
     usdt_mint: String,
     beacon: String,
     prices_sol: bool,
+    expiry_wait: Duration,
 }
 
 impl RailRegistry {
@@ -39,6 +40,7 @@ impl RailRegistry {
             beacon: config.chain.solana_beacon_key.clone(),
             prices_sol: billing.sol_price_micro > 0
                 || !billing.sol_price_feed_url.expose_secret().is_empty(),
+            expiry_wait: Duration::from_millis(billing.expiry_wait_ms),
         }
     }
 
@@ -64,19 +66,18 @@ impl RailRegistry {
         &self.deposit_address
     }
 
-    /// How to pay `amount_micro` to `address`; `None` when the amount does not fit the token, or the database.
+    /// How long after its end an invoice on `rail` waits at most for what had landed before: nobody follows other chains.
     #[must_use]
-    pub fn target(
-        &self,
-        rail: Rail,
-        address: &str,
-        reference: &str,
-        amount_micro: i64,
-        fx_micro_per_token: Option<i64>,
-    ) -> Option<PaymentTarget> {
-        let price = fx_micro_per_token.unwrap_or(MICRO_PER_USD);
-        let units = base_units_for(amount_micro, price, rail.decimals())
-            .filter(|units| i64::try_from(*units).is_ok())?;
+    pub fn expiry_wait(&self, rail: Rail) -> Duration {
+        match rail.network() {
+            "sol" => self.expiry_wait,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// How to pay so many base units to `address`.
+    #[must_use]
+    pub fn target(&self, rail: Rail, address: &str, reference: &str, units: u64) -> PaymentTarget {
         let mint = match rail {
             Rail::SolSplUsdc => Some(self.usdc_mint.clone()),
             Rail::SolSplUsdt => Some(self.usdt_mint.clone()),
@@ -95,12 +96,16 @@ impl RailRegistry {
                 qr_uri.extend(["&", name, "=", value]);
             }
         }
-        Some(PaymentTarget {
-            mint,
-            units,
-            qr_uri,
-        })
+        PaymentTarget { mint, qr_uri }
     }
+}
+
+/// The base units that pay `amount_micro`; `None` when that does not fit the token, or the database.
+#[must_use]
+pub fn units_due(rail: Rail, amount_micro: i64, fx_micro_per_token: Option<i64>) -> Option<u64> {
+    let price = fx_micro_per_token.unwrap_or(MICRO_PER_USD);
+    base_units_for(amount_micro, price, rail.decimals())
+        .filter(|units| i64::try_from(*units).is_ok())
 }
 
 #[cfg(test)]
@@ -184,12 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_that_do_not_fit_have_no_target() {
-        let rails = registry(&[PRICE]);
-        let units = |rail, amount, price| {
-            let target = rails.target(rail, WALLET, "", amount, price);
-            target.map(|target| target.units)
-        };
+    fn amounts_that_do_not_fit_cannot_be_paid() {
         let most = i64::MAX.unsigned_abs();
         let cases = [
             (Rail::SolSplUsdc, 1, None, Some(1)),
@@ -211,7 +211,8 @@ mod tests {
             (Rail::SolNative, i64::MAX, Some(1_000_000_000), Some(most)),
         ];
         for (rail, amount, price, expected) in cases {
-            assert_eq!(units(rail, amount, price), expected, "{amount} {price:?}");
+            let units = units_due(rail, amount, price);
+            assert_eq!(units, expected, "{amount} {price:?}");
         }
     }
 
@@ -225,9 +226,10 @@ mod tests {
             let rails = registry(extra);
             for rail in [Rail::SolNative, Rail::SolSplUsdc, Rail::SolSplUsdt] {
                 let price = rail.needs_fx().then_some(price);
-                let Some(target) = rails.target(rail, WALLET, &reference, amount, price) else {
+                let Some(units) = units_due(rail, amount, price) else {
                     continue;
                 };
+                let target = rails.target(rail, WALLET, &reference, units);
                 let request = parse(&target.qr_uri).unwrap();
                 prop_assert_eq!(&request.recipient, WALLET);
                 prop_assert_eq!(&request.spl_token, &target.mint);
@@ -240,7 +242,7 @@ mod tests {
                 let decimals = usize::from(rail.decimals());
                 prop_assert!(fraction.len() <= decimals);
                 let digits = format!("{whole}{fraction:0<decimals$}");
-                prop_assert_eq!(digits.parse::<u64>().unwrap(), target.units);
+                prop_assert_eq!(digits.parse::<u64>().unwrap(), units);
             }
         }
     }

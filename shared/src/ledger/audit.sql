@@ -16,24 +16,43 @@ with deltas as (
            (array_agg(t.user_id))[1] as user_id, bool_or(t.kind = 'invoice_payment') as from_outside
     from transfers t where t.kind in ('invoice_debit', 'invoice_payment') group by t.ref_invoice_id
 ), chained as (
-    -- What came in on chain for each invoice, and what of it was settled.
-    select c.invoice_id, sum(c.units) filter (where c.settled_at is not null) as units,
-           sum(c.worth_micro) as worth_micro, sum(c.units) filter (where c.state <> 'reversed') as kept_units,
-           bool_or(c.settled_at is null and c.state = 'finalized' and p.updated_at < now() - interval '1 minute') as waiting
-    from chain_credits c join chain_payments p using (signature, account) group by c.invoice_id
+    -- What came in on chain for each invoice, what of it paid it, and what the rest that was settled was worth.
+    select c.invoice_id, sum(c.paid_units) as paid_units, sum(c.worth_micro) as worth_micro,
+           coalesce(sum(c.units - c.paid_units) filter (where c.settled_at is not null), 0) as rest_units,
+           sum(c.units) filter (where c.state <> 'reversed') as kept_units,
+           max(least(p.block_time, p.seen_at)) filter (where c.paid_units > 0) as paying_at,
+           bool_or(c.settled_at is null and c.state = 'finalized' and p.updated_at < now() - interval '1 minute'
+                   and (c.waits_for is null or not exists (
+                        select from unattributed_deposits u
+                        where u.signature = c.signature and u.account = c.account and u.invoice_id = c.invoice_id
+                          and u.reason = c.waits_for))) as waiting
+    from chain_credits c join chain_payments p using (signature, account)
+    where c.invoice_id is not null group by c.invoice_id
+), given as (
+    -- What operators gave to users.
+    select c.signature, c.user_id, sum(c.worth_micro) as worth_micro
+    from chain_credits c where c.user_id is not null group by c.signature, c.user_id
 ), listed as (
-    -- What operators were told of that belongs to nobody yet; a debt is no money.
+    -- What operators were told of that belongs to nobody yet; a debt is no money, and neither is what was netted out.
     select u.signature, u.account, sum(u.units) as units from unattributed_deposits u
-    where u.resolution is distinct from 'attributed' and u.reason <> 'reversed_after_settlement'
+    where (u.resolution is null or u.resolution = 'dismissed')
+      and u.reason not in ('reversed_after_settlement', 'netted_out', 'awaiting_price', 'not_creditable')
     group by u.signature, u.account
 ), credited as (
     select c.signature, c.account, sum(c.units) as units, array_agg(distinct c.state) as states
     from chain_credits c where c.state <> 'reversed' group by c.signature, c.account
+), dust as (
+    select p.account, count(*) as deposits, sum(p.dust_units) as units
+    from chain_payments p where p.dust_units > 0 group by p.account
 ), treasury as (
     select t.ref_invoice_id as invoice_id, sum(t.amount_micro) as amount_micro,
            bool_or(t.user_id is distinct from i.user_id) filter (where t.kind = 'payment_credit') as to_others
     from transfers t left join invoices i on i.id = t.ref_invoice_id
-    where starts_with(t.debit_account, 'treasury:') group by t.ref_invoice_id
+    where starts_with(t.debit_account, 'treasury:') and t.ref_invoice_id is not null group by t.ref_invoice_id
+), treasury_to_users as (
+    select t.ref_payment_id as signature, t.user_id, sum(t.amount_micro) as amount_micro
+    from transfers t where starts_with(t.debit_account, 'treasury:') and t.ref_invoice_id is null
+    group by t.ref_payment_id, t.user_id
 ), months as (
     select user_id, plan, sum(months) as months from invoices
     where status = 'paid' and action <> 'topup' group by user_id, plan
@@ -61,31 +80,54 @@ with deltas as (
     from debits where times > 1
     union all
     select 'paid_invoices_have_evidence', 'invoice ' || i.id || ' is paid, settled '
-           || coalesce(d.amount_micro, 0) || ' of ' || i.amount_micro
+           || coalesce(d.amount_micro, 0) || ' of ' || i.amount_micro || ', on chain ' || coalesce(c.paid_units, 0)
+           || ' of ' || units_due(i) || ' units'
     from invoices i left join debits d on d.invoice_id = i.id left join chained c on c.invoice_id = i.id
     where i.status = 'paid' and case
-        when i.action = 'topup' then d.invoice_id is not null or coalesce(c.units, 0) < units_due(i)
-        when d.from_outside then d.amount_micro <> i.amount_micro or coalesce(c.units, 0) < units_due(i)
+        when i.action = 'topup' then d.invoice_id is not null or coalesce(c.paid_units, 0) <> units_due(i)
+        when d.from_outside then d.amount_micro <> i.amount_micro or coalesce(c.paid_units, 0) <> units_due(i)
         else d.amount_micro is distinct from i.amount_micro::numeric or d.user_id is distinct from i.user_id
+             or c.paid_units > 0
     end
     union all
-    -- What was settled left the treasury, to the invoice's owner.
-    select 'chain_credits_are_posted', 'invoice ' || coalesce(c.invoice_id, t.invoice_id, 'unknown') || ' was credited '
-           || coalesce(c.worth_micro, 0) || ' on chain, the treasury gave ' || coalesce(t.amount_micro, 0)
+    -- Only what landed in time pays, and only what is paid.
+    select 'paid_invoices_have_evidence', 'invoice ' || i.id || ' is ' || i.status || ', ended at ' || i.expires_at
+           || ' and was paid on chain at ' || c.paying_at
+    from invoices i join chained c on c.invoice_id = i.id
+    where c.paid_units > 0 and (i.status <> 'paid' or c.paying_at > i.expires_at)
+    union all
+    -- What was settled left the treasury, to the invoice's owner: its price when it was paid, and the worth of the rest.
+    select 'chain_credits_are_posted', 'invoice ' || coalesce(c.invoice_id, t.invoice_id) || ' was credited '
+           || coalesce(c.amount_micro, 0) || ' on chain, the treasury gave ' || coalesce(t.amount_micro, 0)
            || case when t.to_others then ', to another user' else '' end
-    from chained c full join treasury t using (invoice_id)
-    where coalesce(c.worth_micro, 0) <> coalesce(t.amount_micro, 0) or t.to_others
+    from (select c.invoice_id, coalesce(c.worth_micro, 0) + case when c.paid_units > 0 then i.amount_micro else 0 end
+                 as amount_micro
+          from chained c join invoices i on i.id = c.invoice_id) as c
+    full join treasury t using (invoice_id)
+    where coalesce(c.amount_micro, 0) <> coalesce(t.amount_micro, 0) or t.to_others
+    union all
+    select 'chain_credits_are_posted', 'user ' || user_id || ' was given ' || coalesce(g.worth_micro, 0)
+           || ' of transaction ' || signature || ', the treasury gave ' || coalesce(t.amount_micro, 0)
+    from given g full join treasury_to_users t using (signature, user_id)
+    where coalesce(g.worth_micro, 0) <> coalesce(t.amount_micro, 0)
     union all
     -- Nothing is credited that did not come, and nothing that came for good is forgotten.
     select 'chain_credits_are_backed', 'transaction ' || p.signature || ' is ' || p.state || ', moved ' || p.net_units
-           || ' and credits ' || coalesce(c.units, 0) || ', listed are ' || coalesce(l.units, 0)
+           || ' and credits ' || coalesce(c.units, 0) || ', listed are ' || coalesce(l.units, 0) || ', too little are '
+           || p.dust_units
     from chain_payments p left join credited c using (signature, account) left join listed l using (signature, account)
     where coalesce(c.units, 0) > p.net_units or c.states <> array[p.state]
-       or p.state = 'finalized' and coalesce(c.units, 0) + coalesce(l.units, 0) <> p.net_units
+       or p.state = 'finalized' and coalesce(c.units, 0) + coalesce(l.units, 0) + p.dust_units <> p.net_units
     union all
+    select 'chain_credits_are_backed', 'account ' || account || ' has ' || coalesce(d.units, 0) || ' in deposits that are '
+           || 'worth too little to be listed, counted are ' || coalesce(k.units, 0)
+    from dust d full join deposit_dust k using (account)
+    where (d.deposits, d.units) is distinct from (k.deposits, k.units)
+    union all
+    -- The rest is worth no more than at the locked rate.
     select 'chain_credits_are_backed', 'invoice ' || i.id || ' was credited ' || c.worth_micro || ' for units worth '
-           || units_worth_micro(i, c.units)
-    from chained c join invoices i on i.id = c.invoice_id where c.worth_micro > units_worth_micro(i, c.units)
+           || units_worth_micro(i, c.rest_units)
+    from chained c join invoices i on i.id = c.invoice_id where c.worth_micro > units_worth_micro(i, c.rest_units)
     union all
     select 'chain_progress_is_shown', 'invoice ' || i.id || ' shows ' || i.payments_received_micro || ' received of '
            || units_worth_micro(i, coalesce(c.kept_units, 0))
@@ -95,7 +137,7 @@ with deltas as (
     union all
     select 'ended_invoices_keep_nothing', 'invoice ' || i.id || ' is ' || i.status || ' and holds final money'
     from invoices i join chained c on c.invoice_id = i.id
-    where c.waiting and i.status <> 'pending' and coalesce(i.paid_at, i.expires_at) < now() - interval '1 minute'
+    where c.waiting and i.status <> 'pending' and coalesce(i.paid_at, i.grace_until) < now() - interval '1 minute'
     union all
     select 'debits_have_paid_invoices', 'invoice ' || d.invoice_id || ' was debited and is ' || coalesce(i.status, 'unknown')
     from debits d left join invoices i on i.id = d.invoice_id where i.status is distinct from 'paid'

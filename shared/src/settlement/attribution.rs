@@ -19,19 +19,22 @@ pub enum AttributionRefusal {
     InvoiceWasCredited,
 }
 
-/// Gives an unattributed deposit to an invoice, as an operator says; it settles like any payment.
+/// Gives an unattributed deposit to an invoice, as an operator says; it settles like any payment
+/// that landed when it did.
 pub async fn attribute_deposit(
     connection: &mut PgConnection,
     deposit: i64,
     invoice: &InvoiceId,
     note: &str,
+    sol_price_micro: Option<i64>,
     trace: &TraceId,
 ) -> Result<Result<Option<Publication>, AttributionRefusal>, SettlementError> {
     let row = sqlx::query!(
-        r#"select outcome as "outcome!", batch_id, topics, messages from attribute_deposit($1, $2, $3, $4)"#,
+        r#"select outcome as "outcome!", batch_id, topics, messages from attribute_deposit($1, $2, $3, $4, $5)"#,
         deposit,
         invoice.as_str(),
         note,
+        sol_price_micro,
         trace.as_str()
     )
     .fetch_one(connection)

@@ -1,10 +1,10 @@
 //! The only way money moves and invoices end. Each function here is one call of one SQL function
-//! (`migrations/0005_settlement.sql`, `migrations/0009_chain_settlement.sql`,
-//! `migrations/0013_settlement_by_keys.sql`), so that no lock is held across a round trip; each runs in its own
+//! (`migrations/0005_settlement.sql`, `migrations/0013_settlement_by_keys.sql`,
+//! `migrations/0019_outside_settlement.sql`, `migrations/0020_outside_records.sql`), so that no lock is held across a round trip; each runs in its own
 //! transaction that posts everything or nothing, and returns the events to publish.
 //!
 //! Callers: the worker settles from balance and expires; the watcher settles what it proved on chain; the api
-//! cancels, and adjusts, locks and attributes for operators. The Postgres roles allow exactly this and no direct write.
+//! cancels, and adjusts, locks, attributes and credits for operators. The Postgres roles allow exactly this and no direct write.
 
 mod adjust;
 mod attribution;
@@ -13,6 +13,7 @@ mod cancel;
 mod chain;
 mod expire;
 mod lock;
+mod release;
 
 pub use adjust::{Adjustment, AdjustmentRefusal, adjust};
 pub use attribution::{
@@ -20,12 +21,10 @@ pub use attribution::{
 };
 pub use balance::{PayOutcome, Settled, settle_from_balance};
 pub use cancel::cancel;
-pub use chain::{
-    ChainPayment, Recorded, Released, record_chain_payment, reverse_chain_payment,
-    settle_ended_invoices,
-};
+pub use chain::{ChainPayment, Recorded, SettleRules, record_chain_payment, reverse_chain_payment};
 pub use expire::{Expired, expire};
 pub use lock::set_lock;
+pub use release::{Released, settle_ended_invoices};
 
 /// A settlement that did not happen.
 #[derive(Debug, thiserror::Error)]

@@ -37,10 +37,10 @@ const USERS: &str = "
     select setval('transfers_id_seq', USERS * (EACH + 1) + 1)";
 const INVOICES: &str = "
     insert into invoices (id, user_id, status, version, amount_micro, channel, rail, action, plan, months, address,
-                          reference_pubkey, created_at, expires_at, paid_at, processed_at)
+                          reference_pubkey, created_at, expires_at, grace_until, paid_at, processed_at)
     select 'inv_' || left(n.hash, 16), lpad(to_hex(FIRST_USER + n.place / EACH), 32, '0')::uuid, 'paid', 2, 49000000,
            'crypto-inapp', 'sol-spl-usdc', 'subscription_purchase', 'starter', 1, repeat('a', 44), right(n.hash, 44),
-           n.at, n.at + interval '1 day', n.at, n.at
+           n.at, n.at + interval '1 day', n.at + interval '1 day', n.at, n.at
     from (select place, encode(sha256((FIRST_INVOICE + place)::text::bytea), 'hex') as hash,
                  now() - interval '1 year' + place * interval '1 second' as at
           from generate_series(0, USERS * EACH - 1) as place) as n";

@@ -44,9 +44,9 @@ impl Pending {
                 "insert into invoices (
                      id, user_id, amount_micro, description, channel, rail, action, plan, months,
                      client_request_id, client_request_hash, fx_micro_per_token, address, reference_pubkey,
-                     created_at, expires_at)
+                     created_at, expires_at, grace_until)
                  select n.id, n.owner, 1000000, '', 'crypto-onchain', 'sol-spl-usdc', 'topup', null, null,
-                        null, null, null, $4, n.reference, now(), now() + interval '1 hour'
+                        null, null, null, $4, n.reference, now(), now() + interval '1 hour', now() + interval '2 hours'
                  from unnest($1::text[], $2::uuid[], $3::text[]) as n (id, owner, reference)",
             )
             .bind(&ids)

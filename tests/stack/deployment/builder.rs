@@ -26,6 +26,8 @@ const PRIVATE_CONNECTIONS: u16 = 300;
 /// Tests of one run share a Postgres and a machine, and make a user or log in to Postgres all at once: a process waits for
 /// a connection for longer than by default. Those that are about Postgres have one of their own.
 const PATIENCE: (&str, &str) = ("QUITTANCE_DB_ACQUIRE_TIMEOUT_MS", "12000");
+/// Invoices of a deployment without a watcher end when their time is over.
+const NO_WAIT: (&str, &str) = ("QUITTANCE_EXPIRY_WAIT_MS", "0");
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
@@ -183,6 +185,12 @@ impl Builder {
             extra
                 .entry(PATIENCE.0.to_owned())
                 .or_insert(PATIENCE.1.to_owned());
+        }
+        if watchers == 0 {
+            // Nobody reads what had landed before an invoice's end.
+            extra
+                .entry(NO_WAIT.0.to_owned())
+                .or_insert(NO_WAIT.1.to_owned());
         }
         let mut settings = settings(&server, &database, redis_url, extra)?;
         if let Some(chain) = &chain {

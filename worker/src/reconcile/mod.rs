@@ -182,46 +182,36 @@ async fn decide(pool: &PgPool, comparison: &mut Comparison) -> Result<Decision, 
     let is_over = comparison
         .begun
         .is_some_and(|begun| begun.elapsed() >= PATIENCE);
-    let (look, is_second) = match judge(&comparison.looks, is_over) {
-        Verdict::Open => return Ok(Decision::Wait),
-        Verdict::Void => return Ok(Decision::Done { is_compared: false }),
-        Verdict::Equal(look) => {
-            rows::write(pool, &account, comparison.at, look).await?;
-            return Ok(Decision::Done { is_compared: true });
-        }
+    match judge(&comparison.looks, is_over) {
+        Verdict::Open => Ok(Decision::Wait),
+        Verdict::Void => Ok(Decision::Done { is_compared: false }),
         Verdict::Differs(_) | Verdict::Disputed(_) if !comparison.is_second => {
             tracing::warn!(
                 account,
                 "the books differ from what a node says; looking again"
             );
-            return Ok(Decision::Again);
+            Ok(Decision::Again)
         }
-        Verdict::Differs(look) => (look, true),
-        Verdict::Disputed(look) => (look, false),
-    };
-    let (slot, theirs) = (look.balance.slot, look.balance.units);
-    let (node, ours) = (&look.node, look.ours.unwrap_or_default());
-    if !is_second {
-        tracing::error!(
-            account,
-            node,
-            slot,
-            theirs,
-            ours,
-            "nodes disagree about what an account holds"
-        );
-        metrics::counter!("quittance_reconciliation_disputes_total", "account" => account)
-            .increment(1);
-        return Ok(Decision::Done { is_compared: false });
+        Verdict::Equal(look) => {
+            rows::write(pool, &account, comparison.at, look).await?;
+            Ok(Decision::Done { is_compared: true })
+        }
+        Verdict::Differs(look) => {
+            rows::write(pool, &account, comparison.at, look).await?;
+            report(&account, look, "the books differ from the chain");
+            Ok(Decision::Done { is_compared: true })
+        }
+        Verdict::Disputed(look) => {
+            report(&account, look, "nodes disagree about what an account holds");
+            metrics::counter!("quittance_reconciliation_disputes_total", "account" => account)
+                .increment(1);
+            Ok(Decision::Done { is_compared: false })
+        }
     }
-    rows::write(pool, &account, comparison.at, look).await?;
-    tracing::error!(
-        account,
-        node,
-        slot,
-        theirs,
-        ours,
-        "the books differ from the chain"
-    );
-    Ok(Decision::Done { is_compared: true })
+}
+
+fn report(account: &str, look: &Look, what: &str) {
+    let (slot, theirs) = (look.balance.slot, look.balance.units);
+    let ours = look.ours.map(|units| units.to_string());
+    tracing::error!(account, node = look.node, slot, theirs, ours, "{what}");
 }

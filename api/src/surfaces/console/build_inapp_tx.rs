@@ -151,6 +151,8 @@ fn without_node(error: &NodeError) -> FlatError {
 fn without_due(error: DueError) -> FlatError {
     match error {
         DueError::Deposit(shared::chain::DepositError::Database(error)) => error.into(),
+        DueError::Invoice(error) => error.into(),
+        DueError::Covered => FlatError::conflict("payment_being_confirmed"),
         error => {
             log_failure("a transaction cannot be built", &error);
             build_failed("the account to pay to is not known")

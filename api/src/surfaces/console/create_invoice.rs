@@ -8,14 +8,14 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use shared::invoices::{
     BillAction, Channel, CreateError, Created, Invoice, NewInvoice, Rail, TOPUP, TTL_SECONDS_MAX,
-    create, find_by_request, price,
+    create, find_by_request, price, units_due,
 };
+use shared::prices::PriceUnavailable;
 
 use super::invoice_view::InvoiceView;
 use crate::app::App;
 use crate::http::flat::FlatError;
 use crate::http::json::{JsonBody, Object};
-use crate::prices::PriceUnavailable;
 use crate::session::Session;
 
 const TTL_SECONDS_DEFAULT: i64 = 3600;
@@ -62,7 +62,7 @@ pub async fn create_invoice(
     if let Some(before) = replayed(&app, &session, request.as_ref()).await? {
         return Ok((
             StatusCode::OK,
-            Json(InvoiceView::single(before, &app.rails)),
+            Json(InvoiceView::single(&app, before).await?),
         ));
     }
     let new = check(&app, &session, body, request)?;
@@ -74,7 +74,7 @@ pub async fn create_invoice(
         Created::New(invoice) => (StatusCode::CREATED, invoice),
         Created::Replayed(invoice) => (StatusCode::OK, invoice),
     };
-    Ok((status, Json(InvoiceView::single(invoice, &app.rails))))
+    Ok((status, Json(InvoiceView::single(&app, invoice).await?)))
 }
 
 /// The invoice that the same request made before.
@@ -135,24 +135,17 @@ fn check(
         fx_micro_per_token,
         address: app.rails.deposit_address().to_owned(),
         ttl_seconds,
+        wait: app.rails.expiry_wait(rail),
     })
 }
 
 /// Every accepted amount must be payable: it fits the token's integers, and the chain lets it in.
 async fn check_payable(app: &App, new: &NewInvoice) -> Result<(), FlatError> {
-    let due = app
-        .rails
-        .target(
-            new.rail,
-            &new.address,
-            "",
-            new.amount_micro,
-            new.fx_micro_per_token,
-        )
+    let due = units_due(new.rail, new.amount_micro, new.fx_micro_per_token)
         .ok_or_else(|| FlatError::bad_request("amount_too_large"))?;
     let wallet = app.wallet.as_ref().filter(|_| new.rail == Rail::SolNative);
     if let Some(wallet) = wallet {
-        let takes = wallet.takes(due.units).await;
+        let takes = wallet.takes(due).await;
         // Whatever a node said, it may say something else in a moment.
         if !takes.map_err(|error| FlatError::failure(&error, true))? {
             return Err(FlatError::bad_request("amount_too_small"));

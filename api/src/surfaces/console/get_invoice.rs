@@ -21,5 +21,5 @@ pub async fn get_invoice(
     let invoice = invoice
         .filter(|invoice| invoice.user_id == session.user_id)
         .ok_or_else(not_found)?;
-    Ok(Json(InvoiceView::single(invoice, &app.rails)))
+    Ok(Json(InvoiceView::single(&app, invoice).await?))
 }

@@ -3,10 +3,16 @@
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use shared::ids::{InvoiceId, UserId};
-use shared::invoices::{BillAction, Channel, Invoice, Rail, RailRegistry};
+use shared::invoices::{
+    BillAction, Channel, Invoice, InvoicePayment, InvoiceStatus, Progress, Rail, RailRegistry,
+    progress,
+};
 use shared::money::{decimal, usd};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::app::App;
+use crate::http::flat::FlatError;
 
 /// The base object of lists; the single view adds how to pay.
 #[derive(Debug, Serialize)]
@@ -49,6 +55,29 @@ struct PaymentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     qr_uri: Option<String>,
     payments_received_micro: i64,
+    remaining_micro: i64,
+    payments: Vec<PaymentRow>,
+}
+
+/// One transaction that named the invoice.
+#[derive(Debug, Serialize)]
+struct PaymentRow {
+    signature: String,
+    amount_micro: i64,
+    state: String,
+    #[serde(serialize_with = "rfc3339")]
+    seen_at: OffsetDateTime,
+}
+
+impl From<InvoicePayment> for PaymentRow {
+    fn from(payment: InvoicePayment) -> Self {
+        Self {
+            signature: payment.signature,
+            amount_micro: payment.amount_micro,
+            state: payment.state,
+            seen_at: payment.seen_at,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -88,31 +117,43 @@ impl InvoiceView {
         }
     }
 
-    /// The single view.
-    pub fn single(invoice: Invoice, rails: &RailRegistry) -> Self {
+    /// The single view: its URI asks for what is missing, and is left out when nothing is.
+    pub async fn single(app: &App, invoice: Invoice) -> Result<Self, FlatError> {
+        // Whatever is worth a micro-dollar gives an invoice another version.
+        let untouched = invoice.version == 1 && invoice.status == InvoiceStatus::Pending;
+        let known = Progress::none(&invoice).filter(|_| untouched);
+        let progress = match known {
+            Some(progress) => progress,
+            None => progress(&app.pool, &invoice.id).await?,
+        };
+        Ok(Self::with_payment(invoice, &app.rails, progress))
+    }
+
+    fn with_payment(invoice: Invoice, rails: &RailRegistry, progress: Progress) -> Self {
+        let rail = invoice.rail;
         let target = rails.target(
-            invoice.rail,
+            rail,
             &invoice.address,
             &invoice.reference_pubkey,
-            invoice.amount_micro,
-            invoice.fx_micro_per_token,
+            progress.remaining_units,
         );
-        let (mint, qr_uri) = target.map(|target| (target.mint, target.qr_uri)).unzip();
-        let rail = invoice.rail;
         let address = AddressView {
             address: invoice.address.clone(),
             rail: rail.id(),
             network: rail.network(),
             token: rail.token(),
-            mint: mint.flatten(),
+            mint: target.mint,
         };
-        let payments_received_micro = invoice.payments_received_micro;
+        let payments = progress.payments.into_iter().map(PaymentRow::from);
+        let payment = PaymentView {
+            address,
+            qr_uri: (progress.remaining_units > 0).then_some(target.qr_uri),
+            payments_received_micro: invoice.payments_received_micro,
+            remaining_micro: progress.remaining_micro,
+            payments: payments.collect(),
+        };
         Self {
-            payment: Some(PaymentView {
-                address,
-                qr_uri,
-                payments_received_micro,
-            }),
+            payment: Some(payment),
             ..Self::base(invoice)
         }
     }

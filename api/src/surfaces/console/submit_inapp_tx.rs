@@ -10,7 +10,7 @@ use shared::chain::{
     note_submission, signature_of, store_submission,
 };
 use shared::ids::TraceId;
-use shared::invoices::{Invoice, InvoiceStatus, names_other_invoice};
+use shared::invoices::{Invoice, InvoiceStatus, names_other_invoice, standing};
 
 use super::inapp::{inapp_invoice, is_solana};
 use super::path::InvoicePath;
@@ -158,6 +158,10 @@ async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, F
     if !is_solana(invoice.rail) {
         return Err(rejected(Rejection::OtherRail));
     }
+    // What landed now would be late. It waits only for what has landed.
+    if standing(&app.pool, &invoice.id).await?.is_overdue {
+        return Err(rejected(Rejection::TimeOver));
+    }
     let due = app
         .deposits
         .due(&app.rails, invoice)
@@ -174,6 +178,8 @@ async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, F
 fn without_due(error: DueError) -> FlatError {
     match error {
         DueError::Deposit(error) => FlatError::failure(&error, error.is_transient()),
+        DueError::Invoice(error) => error.into(),
+        DueError::Covered => rejected(Rejection::BeingConfirmed),
         DueError::Unpayable => FlatError::failure(&error, false),
     }
 }

@@ -32,7 +32,9 @@ pub async fn attribute(
     let invoice = InvoiceId::parse(&body.invoice_id)
         .ok_or_else(|| FlatError::bad_request("bad invoice_id"))?;
     let mut transaction = begin(&app.pool).await?;
-    let attributed = attribute_deposit(&mut transaction, id, &invoice, &body.note, &trace).await?;
+    let price = app.prices.sol_micro();
+    let attributed =
+        attribute_deposit(&mut transaction, id, &invoice, &body.note, price, &trace).await?;
     let outcome = attributed
         .as_ref()
         .map_or_else(|refusal| word(*refusal), |_| "done");

@@ -81,7 +81,7 @@ pub async fn credit(
         (CreditRefusal::NotFound, _) => not_found(),
         (CreditRefusal::UnknownUser, _) => unknown_user(),
         (CreditRefusal::PriceMissing, Err(passing)) => {
-            FlatError::busy("fx_unavailable").retry_after(passing.retry_after_seconds)
+            FlatError::busy("fx_unavailable").retry_after(passing.retry_after_seconds.into())
         }
         (refusal, _) => FlatError::conflict(word(refusal, no_price)),
     })?;

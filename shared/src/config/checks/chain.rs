@@ -79,7 +79,6 @@ fn check_positive(config: &Config) -> Result<(), ConfigError> {
             "relay_attempts_max",
             chain.relay_attempts_max.max(0).unsigned_abs(),
         ),
-        ("relay_agreement_wait_ms", chain.relay_agreement_wait_ms),
         (
             "submissions_per_invoice_per_hour",
             chain.submissions_per_invoice_per_hour.max(0).unsigned_abs(),

@@ -1,26 +1,17 @@
 //! What may be concluded from the answers of several nodes, any of which may be behind, ahead, forgetful or away. Pure.
 
+use shared::chain::reached_by;
+
 /// For how many blocks a blockhash lives at most: wallets take fresh ones, so that is assumed of all.
 const BLOCKHASH_LIFE: u64 = 150;
-
-/// How far the chain is for sure: the greatest height that so many nodes have reached. Nothing while fewer answer.
-pub fn reached(heights: &[Option<u64>], agreement: usize) -> Option<u64> {
-    falling(heights).get(agreement.checked_sub(1)?).copied()
-}
 
 /// How far the chain is at most. One node fewer than must agree may be ahead of it, as long as enough others answer: a
 /// node that is behind is more usual, and what is taken for over too early could still land.
 pub fn at_most(heights: &[Option<u64>], agreement: usize) -> Option<u64> {
-    let heights = falling(heights);
-    let others = heights.len().checked_sub(agreement)?;
-    let ahead = agreement.checked_sub(1)?.min(others);
-    heights.get(ahead).copied()
-}
-
-fn falling(heights: &[Option<u64>]) -> Vec<u64> {
-    let mut known: Vec<u64> = heights.iter().flatten().copied().collect();
-    known.sort_unstable_by(|one, other| other.cmp(one));
-    known
+    let answers = heights.iter().flatten().count();
+    let others = answers.checked_sub(agreement)?;
+    let ahead = agreement.saturating_sub(1).min(others);
+    reached_by(ahead + 1, heights.iter().flatten().copied())
 }
 
 /// The last height at which a transaction can land, if there is news of it: `height` is how far the chain is at most. What
@@ -71,37 +62,31 @@ pub fn finding(words: &[Word], agreement: usize) -> Finding {
 mod tests {
     use super::*;
 
-    /// Heights as nodes tell them, how many must agree, how far the chain is for sure, and at most.
-    struct Case(&'static [Option<u64>], usize, Option<u64>, Option<u64>);
+    /// Heights as nodes tell them, how many must agree, and how far the chain is at most.
+    struct Case(&'static [Option<u64>], usize, Option<u64>);
 
     #[test]
     fn heights_are_what_enough_nodes_say() {
         let cases = [
-            Case(&[], 1, None, None),
-            Case(&[None], 1, None, None),
-            Case(&[Some(7)], 1, Some(7), Some(7)),
-            Case(&[Some(7), None], 2, None, None),
-            Case(&[None, Some(7)], 1, Some(7), Some(7)),
-            // Of two nobody knows which one is right: for each purpose the careful answer.
-            Case(&[Some(9_000), Some(997)], 2, Some(997), Some(9_000)),
-            Case(&[Some(997), Some(9_000)], 2, Some(997), Some(9_000)),
+            Case(&[], 1, None),
+            Case(&[None], 1, None),
+            Case(&[Some(7)], 1, Some(7)),
+            Case(&[Some(7), None], 2, None),
+            Case(&[None, Some(7)], 1, Some(7)),
+            // Of two nobody knows which one is right: what is taken for over too late does less harm.
+            Case(&[Some(9_000), Some(997)], 2, Some(9_000)),
+            Case(&[Some(997), Some(9_000)], 2, Some(9_000)),
             // Of three one may be far ahead, or far behind.
-            Case(
-                &[Some(9_000), Some(997), Some(996)],
-                2,
-                Some(997),
-                Some(997),
-            ),
-            Case(&[Some(998), Some(997), Some(3)], 2, Some(997), Some(997)),
-            Case(&[Some(998), None, Some(3)], 2, Some(3), Some(998)),
-            Case(&[Some(5), Some(4), Some(3), Some(2)], 2, Some(4), Some(4)),
-            Case(&[Some(5), Some(4), Some(3), Some(2)], 3, Some(3), Some(4)),
-            Case(&[Some(5), Some(4), Some(3)], 1, Some(5), Some(5)),
-            Case(&[Some(5)], 0, None, None),
+            Case(&[Some(9_000), Some(997), Some(996)], 2, Some(997)),
+            Case(&[Some(998), Some(997), Some(3)], 2, Some(997)),
+            Case(&[Some(998), None, Some(3)], 2, Some(998)),
+            Case(&[Some(5), Some(4), Some(3), Some(2)], 2, Some(4)),
+            Case(&[Some(5), Some(4), Some(3), Some(2)], 3, Some(4)),
+            Case(&[Some(5), Some(4), Some(3)], 1, Some(5)),
         ];
-        for Case(heights, agreement, sure, most) in cases {
-            assert_eq!(reached(heights, agreement), sure, "{heights:?} {agreement}");
-            assert_eq!(at_most(heights, agreement), most, "{heights:?} {agreement}");
+        for Case(heights, agreement, expected) in cases {
+            let most = at_most(heights, agreement);
+            assert_eq!(most, expected, "{heights:?} {agreement}");
         }
     }
 

@@ -37,14 +37,7 @@ pub struct Broadcaster {
     hold: Duration,
     /// The longest the first broadcast may take.
     patience: Duration,
-    /// How many nodes must agree that the time of a transaction is over.
-    agreement: usize,
-    /// How old a transaction is for which nodes that are away are not waited for any more.
-    agreement_wait: Duration,
 }
-
-/// How many nodes must say the same, where there are so many.
-const AGREEMENT: usize = 2;
 
 impl Broadcaster {
     /// Through these nodes.
@@ -52,8 +45,6 @@ impl Broadcaster {
         let hold = Duration::from_millis(config.chain.relay_handler_timeout_ms);
         Self {
             pool,
-            agreement: nodes.each().count().min(AGREEMENT),
-            agreement_wait: Duration::from_millis(config.chain.relay_agreement_wait_ms),
             nodes,
             resend: Duration::from_millis(config.chain.relay_resend_interval_ms),
             hold,

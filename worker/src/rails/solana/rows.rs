@@ -21,8 +21,6 @@ pub struct Relayed {
     pub is_confirmed: bool,
     /// Whether nobody has sent it yet.
     pub is_first: bool,
-    /// Whether nodes that are away have been waited for long enough.
-    pub is_old: bool,
 }
 
 impl Relayed {
@@ -57,8 +55,7 @@ pub(super) async fn claim(
         r#"update relay_transactions
            set sends = 1, next_at = clock_timestamp() + $2, updated_at = clock_timestamp()
            where signature = $1 and state = 'sending' and sends = 0
-           returning signature, invoice_id, wire, last_valid_height, false as "is_confirmed!", true as "is_first!",
-                     false as "is_old!""#,
+           returning signature, invoice_id, wire, last_valid_height, false as "is_confirmed!", true as "is_first!""#,
         signature,
         interval(hold)
     )
@@ -91,7 +88,6 @@ pub(super) async fn take_due(
     pool: &PgPool,
     limit: i64,
     hold: Duration,
-    agreement_wait: Duration,
 ) -> Result<Vec<Relayed>, sqlx::Error> {
     sqlx::query_as!(
         Relayed,
@@ -105,11 +101,9 @@ pub(super) async fn take_due(
            set sends = greatest(r.sends, 1), next_at = clock_timestamp() + $2
            from due where r.signature = due.signature
            returning r.signature, r.invoice_id, r.wire, r.last_valid_height,
-                     r.state = 'confirmed' as "is_confirmed!", due.sends = 0 as "is_first!",
-                     r.created_at < clock_timestamp() - $3::interval as "is_old!""#,
+                     r.state = 'confirmed' as "is_confirmed!", due.sends = 0 as "is_first!""#,
         limit,
-        interval(hold),
-        interval(agreement_wait)
+        interval(hold)
     )
     .fetch_all(pool)
     .await

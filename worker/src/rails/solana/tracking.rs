@@ -4,8 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt as _, StreamExt as _};
-use shared::chain::{Commitment, Node, NodeError, RelayFailure};
-use solana_transaction_status_client_types::TransactionStatus;
+use shared::chain::{Commitment, Look, Node, NodeError, RelayFailure, reached_by};
 
 use super::agreement::{self, Finding, Word};
 use super::rows::{self, Relayed};
@@ -24,6 +23,8 @@ struct Heights {
     processed: Vec<Option<u64>>,
     /// Asked for only when something seems over.
     finalized: Vec<Option<u64>>,
+    /// How many nodes must say the same.
+    agreement: usize,
 }
 
 impl Broadcaster {
@@ -35,7 +36,7 @@ impl Broadcaster {
 
     async fn all_due(&self) -> Result<(), RelayError> {
         loop {
-            let due = rows::take_due(&self.pool, BATCH, self.resend, self.agreement_wait).await?;
+            let due = rows::take_due(&self.pool, BATCH, self.resend).await?;
             let is_last = i64::try_from(due.len()).is_ok_and(|count| count < BATCH);
             if !due.is_empty() {
                 self.follow(due).await?;
@@ -59,11 +60,14 @@ impl Broadcaster {
             self.nodes.statuses(&signatures),
             self.nodes.heights(Commitment::Processed)
         );
+        let agreement = self.nodes.agreement_now();
+        let height = reached_by(agreement, processed.iter().flatten().copied());
         let stepped: Vec<(Relayed, Step)> = sent
             .into_iter()
             .zip(statuses?)
             .map(|(relayed, status)| {
-                let step = self.step(&relayed, status.as_ref(), &processed);
+                let sighting = signals::sighting(status.as_ref(), &relayed.wire);
+                let step = signals::step(sighting, height, relayed.last_valid());
                 (relayed, step)
             })
             .collect();
@@ -76,26 +80,11 @@ impl Broadcaster {
         let heights = Heights {
             processed,
             finalized,
+            agreement,
         };
         let go_on =
             async |(relayed, step): (Relayed, Step)| self.go_on(&relayed, step, &heights).await;
         at_once(stepped.into_iter().map(go_on)).await
-    }
-
-    fn step(
-        &self,
-        relayed: &Relayed,
-        status: Option<&TransactionStatus>,
-        processed: &[Option<u64>],
-    ) -> Step {
-        let sighting = signals::sighting(status, &relayed.wire);
-        let height = agreement::reached(processed, self.agreement_on(relayed));
-        signals::step(sighting, height, relayed.last_valid())
-    }
-
-    /// How many nodes must agree about it: those that have been away, or stood still, for long are not waited for.
-    fn agreement_on(&self, relayed: &Relayed) -> usize {
-        if relayed.is_old { 1 } else { self.agreement }
     }
 
     async fn go_on(
@@ -106,7 +95,7 @@ impl Broadcaster {
     ) -> Result<(), RelayError> {
         let signature = &relayed.signature;
         match step {
-            Step::Send => self.send_again(relayed, &heights.processed).await,
+            Step::Send => self.send_again(relayed, heights).await,
             Step::Wait => Ok(rows::present(&self.pool, signature).await?),
             Step::Confirm(slot) => {
                 if rows::landed(&self.pool, signature, slot, false).await? {
@@ -128,16 +117,12 @@ impl Broadcaster {
                 }
                 Ok(())
             }
-            Step::Seek => self.seek(relayed, &heights.finalized).await,
+            Step::Seek => self.seek(relayed, heights).await,
         }
     }
 
-    async fn send_again(
-        &self,
-        relayed: &Relayed,
-        processed: &[Option<u64>],
-    ) -> Result<(), RelayError> {
-        self.note_last_valid(relayed, processed).await;
+    async fn send_again(&self, relayed: &Relayed, heights: &Heights) -> Result<(), RelayError> {
+        self.note_last_valid(relayed, heights).await;
         if relayed.is_confirmed {
             tracing::warn!(
                 signature = relayed.signature,
@@ -153,12 +138,8 @@ impl Broadcaster {
     }
 
     /// Until when it can land at the latest. Not knowing that only means sending for longer.
-    async fn note_last_valid(&self, relayed: &Relayed, processed: &[Option<u64>]) {
-        let height = if relayed.is_old {
-            processed.iter().flatten().min().copied()
-        } else {
-            agreement::at_most(processed, self.agreement)
-        };
+    async fn note_last_valid(&self, relayed: &Relayed, heights: &Heights) {
+        let height = agreement::at_most(&heights.processed, heights.agreement);
         let news = height.and_then(|height| agreement::last_valid(relayed.last_valid(), height));
         let Some(last) = news else {
             return;
@@ -172,17 +153,16 @@ impl Broadcaster {
 
     /// Gives a transaction up once enough nodes are final past its last chance, have never heard of it, and say so
     /// twice, while none contradicts.
-    async fn seek(&self, relayed: &Relayed, finalized: &[Option<u64>]) -> Result<(), RelayError> {
+    async fn seek(&self, relayed: &Relayed, heights: &Heights) -> Result<(), RelayError> {
         let signature = &relayed.signature;
         let last_valid = relayed.last_valid().unwrap_or(u64::MAX);
-        let past = self.nodes.each().zip(finalized);
+        let past = self.nodes.each().zip(&heights.finalized);
         let past = past.filter(|(_, height)| height.is_some_and(|height| height > last_valid));
         let asked: Vec<_> = past.map(|(node, _)| word(node, signature)).collect();
-        let agreement = self.agreement_on(relayed);
-        if asked.len() < agreement {
+        if asked.len() < heights.agreement {
             return Ok(());
         }
-        match agreement::finding(&join_all(asked).await, agreement) {
+        match agreement::finding(&join_all(asked).await, heights.agreement) {
             Finding::Present => Ok(rows::present(&self.pool, signature).await?),
             Finding::Open => Ok(()),
             Finding::Absent if rows::absent(&self.pool, signature).await? < ABSENCES => Ok(()),
@@ -221,7 +201,8 @@ async fn word(node: &Node, signature: &str) -> Word {
     let knows = async {
         let (statuses, _) = node.statuses(&[signature.to_owned()]).await?;
         let has_status = statuses.first().is_none_or(Option::is_some);
-        Ok::<bool, NodeError>(has_status || node.has_final(signature).await?)
+        let look = node.look(signature, Commitment::Finalized).await?;
+        Ok::<bool, NodeError>(has_status || look != Look::Absent)
     };
     match knows.await {
         Ok(true) => Word::Known,

@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use crate::config::BillingConfig;
+use crate::telemetry::{Shutdown, supervised};
 use reqwest_tls::redirect::Policy;
 use reqwest_tls::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
-use shared::config::BillingConfig;
-use shared::telemetry::{Shutdown, supervised};
 use tokio::time::MissedTickBehavior;
 
 use super::parse::{ParseError, price_micro};

@@ -1,4 +1,5 @@
-//! The price of a SOL that new invoices lock: configured, or read from a feed in the background.
+//! The price of a SOL, which new invoices lock and money that pays none is worth: configured, or read from a feed in the
+//! background.
 
 mod feed;
 mod parse;
@@ -7,9 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
-use shared::config::BillingConfig;
-use shared::invoices::Rail;
-use shared::telemetry::Shutdown;
+
+use crate::config::BillingConfig;
+use crate::invoices::Rail;
+use crate::telemetry::Shutdown;
+
+/// The feed cannot be read at all: its HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the price feed cannot be read")]
+pub struct FeedClientError(#[from] reqwest_tls::Error);
 
 /// There is no price to be trusted right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +53,7 @@ struct Quote {
 
 impl Prices {
     /// The configured source. A feed, which goes before a configured price, is read from here on until the stop.
-    pub fn spawn(config: &BillingConfig, shutdown: &Shutdown) -> Result<Self, reqwest_tls::Error> {
+    pub fn spawn(config: &BillingConfig, shutdown: &Shutdown) -> Result<Self, FeedClientError> {
         if config.sol_price_feed_url.expose_secret().is_empty() {
             return Ok(Self(Source::Fixed(config.sol_price_micro)));
         }
@@ -57,6 +64,15 @@ impl Prices {
         };
         feed::spawn(config, board.clone(), shutdown.clone())?;
         Ok(Self(Source::Feed(board)))
+    }
+
+    /// The price of one SOL as it is now, micro-USD; none while it is not known.
+    #[must_use]
+    pub fn sol_micro(&self) -> Option<i64> {
+        match &self.0 {
+            Source::Fixed(micro) => Some(*micro).filter(|micro| *micro > 0),
+            Source::Feed(board) => board.price().ok(),
+        }
     }
 
     /// The price of one whole token to lock into a new invoice, micro-USD; none for dollar tokens.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::money::{AMOUNT_MAX, MICRO_PER_USD};
 use serde_json::value::RawValue;
-use shared::money::{AMOUNT_MAX, MICRO_PER_USD};
 
 /// The longest price: enough for every digit that feeds print.
 const CHARS_MAX: usize = 40;
@@ -78,8 +78,8 @@ fn decimal_micro(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use crate::money::decimal;
     use proptest::prelude::*;
-    use shared::money::decimal;
 
     use super::*;
 
