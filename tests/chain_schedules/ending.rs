@@ -8,6 +8,7 @@ use sqlx::PgPool;
 
 use crate::checks::Violations;
 use crate::driver::{Driver, pass};
+use crate::ground::Account;
 use crate::rounds::PARTS;
 use crate::transactions::Effect;
 use crate::world::{Whose, World, short};
@@ -145,6 +146,7 @@ impl World {
             self.compare_sums(pool, settled.values().map(|(_, done)| done))
                 .await,
         );
+        wrong.extend(self.compare_openings(pool).await);
         wrong.extend(self.compare_dollars(pool).await);
         wrong.extend(self.compare_lists(pool).await);
         wrong
@@ -226,6 +228,40 @@ impl World {
         rows.into_iter().filter_map(differs).collect()
     }
 
+    /// Where what an account held in the beginning, and its books since, are not what it holds.
+    async fn compare_openings(&self, pool: &PgPool) -> Violations {
+        let rows: Vec<(String, Option<String>)> = sqlx::query_as(
+            "select d.account,
+                    (d.opening_units
+                     + coalesce((select sum(p.net_units) from chain_payments p where p.account = d.account
+                                 and p.state = 'finalized' and p.slot > d.opening_slot), 0)
+                     - coalesce((select sum(o.units) from chain_outflows o where o.account = d.account
+                                 and o.slot > d.opening_slot), 0))::text
+             from deposit_accounts d",
+        )
+        .fetch_all(pool)
+        .await
+        .unwrap();
+        let differs = |(account, ours): (String, Option<String>)| {
+            let theirs = self.holds(&account);
+            let ours = ours.and_then(|units| units.parse().ok());
+            (ours != Some(theirs))
+                .then(|| format!("{account} holds {theirs}, by its books {ours:?}"))
+        };
+        rows.into_iter().filter_map(differs).collect()
+    }
+
+    /// What an account of ours holds on the chain.
+    fn holds(&self, key: &str) -> i128 {
+        let of_key = |account: &&Account| account.key.to_string() == key;
+        let account = self.accounts.iter().find(of_key).unwrap();
+        let held = self.chain.account(&account.key).unwrap();
+        match account.mint {
+            None => held.lamports.into(),
+            Some(_) => held.token_amount().unwrap().into(),
+        }
+    }
+
     /// Where an invoice in dollars did not give what came in for it.
     async fn compare_dollars(&self, pool: &PgPool) -> Violations {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(
@@ -269,7 +305,7 @@ async fn known(pool: &PgPool) -> BTreeMap<(String, String), Known> {
         "select p.signature, p.account, p.net_units, c.invoice_id, coalesce(c.units, 0),
                 (p.dust_units + coalesce((select sum(u.units) from unattributed_deposits u
                     where u.signature = p.signature and u.account = p.account
-                      and u.reason not in ('reversed_after_settlement', 'awaiting_price', 'not_creditable')), 0))::bigint
+                      and u.reason not in ('reversed_after_settlement', 'awaiting_price', 'not_creditable', 'netted_out')), 0))::bigint
          from chain_payments p
          left join chain_credits c
              on c.signature = p.signature and c.account = p.account and c.state = 'finalized'

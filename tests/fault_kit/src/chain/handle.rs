@@ -42,6 +42,14 @@ impl FakeChain {
         }
     }
 
+    /// The same, with the same blockhashes each time.
+    #[must_use]
+    pub fn seeded(seed: [u8; 24]) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State::new(seed))),
+        }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
