@@ -337,6 +337,8 @@ create function settle_ended_invoices(p_limit integer, p_sol_price_micro bigint,
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
+    -- Stands still, or no index would be of use.
+    v_at       timestamptz := clock_timestamp();
     v_due      text[];
     v_invoices text[];
     v_held     text[];
@@ -349,12 +351,12 @@ begin
     select array_agg(distinct d.invoice_id), count(*) >= p_limit into v_due, has_more from (
         (select c.invoice_id from chain_credits c
          where c.settled_at is null and c.state = 'finalized' and c.waits_for is distinct from 'awaiting_price'
-           and c.retry_at <= clock_timestamp()
+           and c.retry_at <= v_at
          order by c.retry_at limit p_limit)
         union all
         (select c.invoice_id from chain_credits c
          where c.settled_at is null and c.state = 'finalized' and c.waits_for = 'awaiting_price'
-           and c.retry_at <= clock_timestamp() and p_sol_price_micro is not null
+           and c.retry_at <= v_at and p_sol_price_micro is not null
          order by c.retry_at limit p_limit)) as d;
     if v_due is null then
         return;
@@ -367,7 +369,7 @@ begin
     select array_agg(d.id) into v_held from unnest(v_due) as d (id)
     where v_invoices is null or d.id <> all (v_invoices);
     if v_held is not null then
-        update chain_credits c set retry_at = clock_timestamp() + interval '1 second'
+        update chain_credits c set retry_at = v_at + interval '1 second'
         where c.id = any (array(select q.id from chain_credits q
                                 where q.invoice_id = any (v_held) and q.settled_at is null and q.state = 'finalized'
                                 for update skip locked));

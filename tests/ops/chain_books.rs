@@ -34,10 +34,12 @@ pub async fn record(pool: &PgPool, signature: &str, credits: &[(&str, i64)], res
     let net: i64 = units.iter().sum::<i64>() + rest;
     let open: Vec<i64> = Some(rest).filter(|rest| *rest > 0).into_iter().collect();
     sqlx::query(
-        "select record_chain_payment($1, 1, true, false, array[$2], array[$3],
+        "select record_chain_payment($1, 1, null, true, false, array[$2], array[$3],
             array_fill($2, array[cardinality($4)]), $4, $5,
-            array_fill($2, array[cardinality($6)]), $6, array_fill('untagged'::text, array[cardinality($6)]),
-            array_fill(null::text, array[cardinality($6)]), '0af7651916cd43dd8448eb211c80319c')",
+            array_fill($2, array[cardinality($6)]), $6::numeric[], array_fill('untagged'::text, array[cardinality($6)]),
+            array_fill(null::text, array[cardinality($6)]),
+            array_fill((select rail from deposit_accounts where account = $2), array[cardinality($6)]),
+            '{}', '{}', null, 0, '0af7651916cd43dd8448eb211c80319c')",
     )
     .bind(signature)
     .bind(USDC)

@@ -88,7 +88,7 @@ pub const CHAIN_CORRUPTIONS: &[Corruption] = &[
     ),
     rows(
         "a settled payment is forgotten",
-        "update chain_credits set worth_micro = null, settled_at = null where signature = 'topup'",
+        "update chain_credits set paid_units = 0, worth_micro = null, settled_at = null where signature = 'topup'",
         &[EVIDENCE, POSTED],
     ),
     rows(
@@ -106,18 +106,58 @@ pub const CHAIN_CORRUPTIONS: &[Corruption] = &[
     rows(
         "a purchase paid on chain has a higher price",
         "update invoices set amount_micro = amount_micro + 10 where description = 'chain paid'",
-        &[EVIDENCE],
+        &[EVIDENCE, POSTED],
     ),
     rows(
         "a top-up paid on chain has a higher price",
         "update invoices set amount_micro = amount_micro + 10 where description = 'chain topup'",
-        &[EVIDENCE],
+        &[EVIDENCE, POSTED],
     ),
     rows(
         "fewer units came for a purchase than it needs",
-        "update chain_credits set units = 48999999 where signature = 'paid';
+        "update chain_credits set units = 48999999, paid_units = 48999999 where signature = 'paid';
          update chain_payments set net_units = 48999999 where signature = 'paid'",
         &[EVIDENCE, BACKED, PROGRESS],
+    ),
+    rows(
+        "a purchase was paid with more than its price",
+        "update chain_credits set paid_units = paid_units + 1, worth_micro = worth_micro - 1 where signature = 'paid'",
+        &[EVIDENCE, POSTED],
+    ),
+    rows(
+        "what landed too late has paid a purchase",
+        "update chain_payments set seen_at = now() + interval '1 day' where signature = 'paid'",
+        &[EVIDENCE],
+    ),
+    rows(
+        "a part of a price counts as paid",
+        "update chain_credits set paid_units = 6, worth_micro = 0, settled_at = now() where signature = 'part'",
+        &[EVIDENCE, POSTED],
+    ),
+    rows(
+        "too little to be listed is counted nowhere",
+        "begin;
+         delete from unattributed_deposits where signature = 'nobodys';
+         update chain_payments set dust_units = 4 where signature = 'nobodys'; commit",
+        &[BACKED],
+    ),
+    rows(
+        "a user was given what did not leave the treasury",
+        "begin;
+         update unattributed_deposits set resolved_at = now(), resolution = 'credited' where signature = 'nobodys';
+         insert into chain_credits (signature, account, user_id, units, state, worth_micro, settled_at)
+         select p.signature, p.account, u.id, 4, 'finalized', 4, now()
+         from chain_payments p, (select id from users limit 1) as u where p.signature = 'nobodys'; commit",
+        &[POSTED],
+    ),
+    rows(
+        "what could not be settled was struck off",
+        "update chain_credits set settled_at = null, worth_micro = null, waits_for = 'not_creditable' where signature = 'late';
+         update invoices set grace_until = now() - interval '2 minutes', expires_at = now() - interval '2 minutes',
+                created_at = now() - interval '1 hour'
+         where id in (select invoice_id from chain_credits where signature = 'late');
+         update chain_payments set updated_at = now() - interval '2 minutes' where signature = 'late'",
+        &[POSTED, KEPT],
     ),
     rows(
         "a transaction moved less than it credits",
@@ -172,7 +212,8 @@ pub const CHAIN_CORRUPTIONS: &[Corruption] = &[
     rows(
         "an expired invoice keeps a part of its price",
         "update invoices set status = 'expired', created_at = now() - interval '2 hours',
-                expires_at = now() - interval '1 hour' where description = 'chain part';
+                expires_at = now() - interval '1 hour', grace_until = now() - interval '1 hour'
+         where description = 'chain part';
          update chain_payments set updated_at = now() - interval '2 minutes' where signature = 'part'",
         &[KEPT],
     ),

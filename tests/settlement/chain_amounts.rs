@@ -4,9 +4,10 @@ use shared::chain::Commitment::{Confirmed, Finalized};
 use shared::invoices::Rail;
 use shared::settlement::set_lock;
 
+use crate::chain_look::record;
 use crate::chain_scene::Scene;
 use crate::chain_world::{
-    Bill, Effects, bill, invoices, listed, months, purchase, record, signature, standing, topup,
+    Bill, Effects, bill, invoices, listed, months, purchase, signature, standing, topup,
 };
 use crate::world::{balance_of, create_user, with_balance};
 
@@ -40,19 +41,20 @@ async fn a_top_up_credits_what_came_once_its_price_is_reached() {
     scene.close().await;
 }
 
-/// What a wallet is asked for pays the invoice, though each part's own worth is rounded down; and nothing is worth more
-/// than it is.
+/// What a wallet is asked for pays the invoice, though each part's own worth is rounded down; what is too much is worth
+/// what it is itself.
 #[tokio::test]
 async fn lamports_at_a_locked_rate_add_up_before_they_are_rounded() {
     let scene = Scene::open().await;
     // Rate, price, parts in lamports, received, surplus.
-    let cases: [(i64, i64, &[u64], i64, i64); 5] = [
+    let cases: [(i64, i64, &[u64], i64, i64); 6] = [
         // 100 micro are 666.67 lamports; three parts are worth 33, 33 and 33 by themselves.
         (150_000_000, 100, &[222, 222, 223], 100, 0),
         (150_000_000, 100, &[667], 100, 0),
-        (150_000_000, 100, &[600, 80], 102, 2),
-        // One lamport is worth 30 micro.
-        (30_000_000_000, 31, &[2], 60, 29),
+        (150_000_000, 100, &[600, 80], 102, 1),
+        // One lamport is worth 30 micro: two are asked for.
+        (30_000_000_000, 31, &[2], 60, 0),
+        (30_000_000_000, 31, &[3], 90, 30),
         // 1_000 lamports are worth one micro.
         (1_000_000, 3, &[999, 999, 1002], 3, 0),
     ];

@@ -5,11 +5,9 @@ use shared::ids::InvoiceId;
 use shared::invoices::Rail;
 use shared::settlement::{AttributionRefusal, Recorded};
 
+use crate::chain_look::{attribute, reverse, try_record};
 use crate::chain_scene::Scene;
-use crate::chain_world::{
-    Effects, Listed, attribute, invoices, listed, months, purchase, reverse, signature, topup,
-    try_record,
-};
+use crate::chain_world::{Effects, Listed, invoices, listed, months, purchase, signature, topup};
 use crate::world::balance_of;
 
 const REVERSED: &str = "reversed_after_settlement";

@@ -7,10 +7,9 @@ use shared::chain::Commitment::{Confirmed, Finalized};
 use shared::events::Publication;
 use shared::ids::InvoiceId;
 
+use crate::chain_look::{record, release, reverse, try_record};
 use crate::chain_scene::Scene;
-use crate::chain_world::{
-    Effects, invoices, let_lapse, purchase, record, release, reverse, signature, topup, try_record,
-};
+use crate::chain_world::{Effects, invoices, let_lapse, purchase, signature, topup};
 
 /// Topic, kind, position minus previous, and data without the time, of what a call publishes.
 fn told(publication: Option<Publication>) -> Vec<(String, Value)> {

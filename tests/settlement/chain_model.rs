@@ -4,23 +4,25 @@ use std::collections::BTreeMap;
 
 use shared::settlement::{AttributionRefusal, PayOutcome};
 
-use crate::chain_order::{
-    AWAITING_PRICE, BALANCE_MAX, CHANGED, Deposit, Effect, NOT_CREDITABLE, Order, RAILS, REVERSED,
-    Status, Sureness,
-};
+use crate::chain_order::{CHANGED, Deposit, Effect, Order, RAILS, REVERSED, Status, Sureness};
 
 /// Units of one transaction for one invoice.
 #[derive(Debug, Clone)]
-struct Credit {
-    transaction: usize,
-    invoice: usize,
-    units: u64,
-    state: Sureness,
+pub struct Credit {
+    /// The transaction.
+    pub transaction: usize,
+    /// The invoice.
+    pub invoice: usize,
+    /// Base units.
+    pub units: u64,
+    /// How sure they are.
+    pub state: Sureness,
     /// What of it paid the invoice.
-    paid: u64,
-    settled: bool,
+    pub paid: u64,
+    /// All of it is somebody's.
+    pub settled: bool,
     /// Why it could not be settled, and whether it is to be tried again.
-    waits: Option<(&'static str, bool)>,
+    pub waits: Option<(&'static str, bool)>,
 }
 
 /// What one account gained.
@@ -63,7 +65,8 @@ pub struct ChainModel {
     pub deposits: Vec<Deposit>,
     /// By transaction and account.
     payments: BTreeMap<(usize, usize), Payment>,
-    credits: Vec<Credit>,
+    /// By the order of their recording.
+    pub credits: Vec<Credit>,
 }
 
 impl ChainModel {
@@ -83,35 +86,40 @@ impl ChainModel {
         }
     }
 
-    /// A transaction was looked at.
+    /// A transaction was looked at. What is final stays as it is, account by account.
     pub fn record(&mut self, transaction: usize, effect: &Effect, look: Sighting) {
         let is_final = look.is_final;
-        let mut of_it = self.payments.iter().filter(|(key, _)| key.0 == transaction);
-        if of_it.any(|(_, payment)| payment.state == Sureness::Final) {
+        let of_it = self.payments.iter().filter(|(key, _)| key.0 == transaction);
+        let known: Vec<(usize, Sureness)> = of_it.map(|(key, it)| (key.1, it.state)).collect();
+        let was_final = known.iter().any(|(_, state)| *state == Sureness::Final);
+        if was_final && !is_final {
             return;
+        }
+        let mut effect = effect.clone();
+        for (rail, _) in known.into_iter().filter(|_| was_final) {
+            effect.rest[rail] = 0;
+            effect.credits.retain(|at, _| self.orders[*at].rail != rail);
         }
         let state = if is_final {
             Sureness::Final
         } else {
             Sureness::Confirmed
         };
-        self.see(transaction, effect, state, look.early);
-        let known: Vec<usize> = (0..self.credits.len())
-            .filter(|at| self.credits[*at].transaction == transaction)
-            .collect();
-        let mut touched: Vec<usize> = known.iter().map(|at| self.credits[*at].invoice).collect();
-        let fresh: Vec<usize> = effect
-            .credits
-            .keys()
-            .copied()
-            .filter(|invoice| !touched.contains(invoice))
-            .collect();
-        for at in known {
-            self.look_again(at, effect, state);
+        self.see(transaction, &effect, state, look.early, was_final);
+        let mut touched = Vec::new();
+        if !was_final {
+            let of_it = |at: &usize| self.credits[*at].transaction == transaction;
+            let known: Vec<usize> = (0..self.credits.len()).filter(of_it).collect();
+            touched.extend(known.iter().map(|at| self.credits[*at].invoice));
+            for at in known {
+                self.look_again(at, &effect, state);
+            }
         }
-        for invoice in fresh {
+        for (invoice, units) in effect.credits.clone() {
+            if touched.contains(&invoice) {
+                continue;
+            }
             touched.push(invoice);
-            let units = effect.credits[&invoice];
             self.credits.push(Credit {
                 transaction,
                 invoice,
@@ -125,13 +133,22 @@ impl ChainModel {
         for rail in (0..RAILS).filter(|rail| is_final && effect.rest[*rail] > 0) {
             self.list(transaction, rail, effect.rest[rail], "remainder", None);
         }
+        // One after the other in this order: the first may fill its owner's balance.
+        touched.sort_unstable();
         for invoice in touched {
             self.settle(invoice, self.at_confirmed);
         }
     }
 
     /// What the accounts gained by a newer look. What has paid an invoice did so when it was seen at first.
-    fn see(&mut self, transaction: usize, effect: &Effect, state: Sureness, early: bool) {
+    fn see(
+        &mut self,
+        transaction: usize,
+        effect: &Effect,
+        state: Sureness,
+        early: bool,
+        was_final: bool,
+    ) {
         let mut credits = self.credits.iter();
         let paying = credits.any(|c| c.transaction == transaction && c.paid > 0);
         for rail in 0..RAILS {
@@ -147,13 +164,16 @@ impl ChainModel {
             if gains {
                 let payment = Payment { state, seen, early };
                 self.payments.insert((transaction, rail), payment);
-            } else if let Some(known) = self.payments.get_mut(&(transaction, rail)) {
+            } else if let Some(known) = self.payments.get_mut(&(transaction, rail))
+                && !was_final
+            {
                 known.state = Sureness::Reversed;
             }
         }
     }
 
-    fn is_timely(&self, credit: &Credit) -> bool {
+    /// Whether it landed before its invoice's end.
+    pub fn is_timely(&self, credit: &Credit) -> bool {
         let order = &self.orders[credit.invoice];
         let payment = self.payments[&(credit.transaction, order.rail)];
         payment.early || order.lapsed_at.is_none_or(|at| payment.seen < at)
@@ -242,172 +262,12 @@ impl ChainModel {
                 self.take_back(at);
             }
         }
-        for at in known {
-            self.settle(self.credits[at].invoice, false);
+        let mut touched: Vec<usize> = known.iter().map(|at| self.credits[*at].invoice).collect();
+        touched.sort_unstable();
+        for invoice in touched {
+            self.settle(invoice, false);
         }
         found
-    }
-
-    /// The units of an invoice's credits that are so.
-    fn sum(&self, invoice: usize, is_so: impl Fn(&Credit) -> bool) -> u64 {
-        let credits = self.credits.iter().filter(|c| c.invoice == invoice);
-        credits.filter(|c| is_so(c)).map(|c| c.units).sum()
-    }
-
-    /// Brings one invoice in line with its credits.
-    fn settle(&mut self, invoice: usize, at_confirmed: bool) {
-        let order = self.orders[invoice].clone();
-        let ready = self.sum(invoice, |c| c.is_ready(at_confirmed));
-        let ready_timely = self.sum(invoice, |c| c.is_ready(at_confirmed) && self.is_timely(c));
-        let kept = self.sum(invoice, |c| c.state != Sureness::Reversed);
-        let timely = self.sum(invoice, |c| {
-            c.state != Sureness::Reversed && self.is_timely(c)
-        });
-        let received = order.worth(kept);
-        let mut open = order.is_open();
-        let pays = open && ready_timely >= order.due();
-        let paid = pays && self.pay_from_chain(invoice, at_confirmed);
-        if pays && !paid {
-            self.set_aside(invoice, NOT_CREDITABLE, |c| c.is_ready(at_confirmed));
-        }
-        let row = &mut self.orders[invoice];
-        if paid {
-            row.version += 1;
-            row.confirming = false;
-        } else {
-            // A part of the price does not stop the clock.
-            row.confirming = open && timely >= row.due();
-            row.version += i64::from(open && received != row.received_micro);
-            open = open && (row.confirming || !row.grace_over);
-        }
-        row.received_micro = received;
-        let pays_nothing = match (paid, open) {
-            (true, _) => ready > order.due(),
-            (false, true) => ready > ready_timely,
-            (false, false) => ready > 0,
-        };
-        open = open && !paid;
-        if pays_nothing {
-            self.settle_rests(invoice, open, at_confirmed);
-        }
-        for at in 0..self.credits.len() {
-            let credit = &self.credits[at];
-            let waits_for_more = open && credit.invoice == invoice && credit.is_ready(false);
-            let is_due = credit.waits.is_none_or(|(_, again)| again);
-            if waits_for_more && is_due && self.is_timely(credit) {
-                self.credits[at].waits = None;
-            }
-        }
-    }
-
-    /// Pays an invoice with what is ready and in time; false when its owner's balance cannot take a top-up.
-    fn pay_from_chain(&mut self, invoice: usize, at_confirmed: bool) -> bool {
-        let order = self.orders[invoice].clone();
-        if order.topup {
-            if self.balances[order.owner] > BALANCE_MAX - order.amount_micro {
-                return false;
-            }
-            self.balances[order.owner] += order.amount_micro;
-        } else {
-            self.months[order.owner] += 1;
-        }
-        let row = &mut self.orders[invoice];
-        row.status = Status::Paid;
-        row.treasury_micro += order.amount_micro;
-        let mut missing = order.due();
-        for at in 0..self.credits.len() {
-            let credit = &self.credits[at];
-            let is_taken = credit.invoice == invoice && credit.is_ready(at_confirmed);
-            if missing > 0 && is_taken && self.is_timely(credit) {
-                let credit = &mut self.credits[at];
-                credit.paid = credit.units.min(missing);
-                credit.settled = credit.paid == credit.units;
-                credit.waits = None;
-                missing -= credit.paid;
-            }
-        }
-        true
-    }
-
-    /// Gives to its owner what pays nothing: of an open invoice what came too late.
-    fn settle_rests(&mut self, invoice: usize, open: bool, at_confirmed: bool) {
-        let order = self.orders[invoice].clone();
-        let all: Vec<usize> = (0..self.credits.len())
-            .filter(|at| {
-                let credit = &self.credits[*at];
-                credit.invoice == invoice
-                    && credit.is_ready(at_confirmed)
-                    && !(open && self.is_timely(credit))
-            })
-            .collect();
-        let units = all
-            .iter()
-            .map(|at| self.credits[*at].units - self.credits[*at].paid);
-        let worth = order.rest_worth(units.sum(), self.price);
-        let waits = match worth {
-            None => Some((AWAITING_PRICE, true)),
-            Some(worth) if worth > BALANCE_MAX - self.balances[order.owner] => {
-                Some((NOT_CREDITABLE, false))
-            }
-            Some(worth) => {
-                self.balances[order.owner] += worth;
-                self.orders[invoice].treasury_micro += worth;
-                None
-            }
-        };
-        for at in all {
-            self.credits[at].settled = waits.is_none();
-            self.credits[at].waits = waits;
-        }
-    }
-
-    fn set_aside(&mut self, invoice: usize, why: &'static str, is_so: impl Fn(&Credit) -> bool) {
-        for credit in self.credits.iter_mut().filter(|c| c.invoice == invoice) {
-            if is_so(credit) {
-                credit.waits = Some((why, false));
-            }
-        }
-    }
-
-    /// What waits and could not be settled: transaction, account, units, why, and for which invoice.
-    pub fn waiting(&self) -> Vec<Deposit> {
-        let waiting = self.credits.iter().filter(|c| c.is_ready(false));
-        let told = waiting.filter_map(|credit| {
-            Some(Deposit {
-                transaction: credit.transaction,
-                rail: self.orders[credit.invoice].rail,
-                units: credit.units - credit.paid,
-                reason: credit.waits?.0,
-                invoice: Some(credit.invoice),
-                resolution: None,
-            })
-        });
-        told.collect()
-    }
-
-    /// What was set aside is to be tried again.
-    pub fn hurry(&mut self) {
-        for credit in &mut self.credits {
-            if let Some((_, again)) = &mut credit.waits {
-                *again = true;
-            }
-        }
-    }
-
-    /// What waits is settled, if it can be.
-    pub fn settle_ended(&mut self) {
-        for invoice in 0..self.orders.len() {
-            let open = self.orders[invoice].is_open();
-            let is_due = |credit: &Credit| match credit.waits {
-                None => !open,
-                Some((AWAITING_PRICE, _)) => self.price.is_some(),
-                Some((_, again)) => again,
-            };
-            let mut due = self.credits.iter().filter(|c| c.invoice == invoice);
-            if due.any(|credit| credit.is_ready(false) && is_due(credit)) {
-                self.settle(invoice, false);
-            }
-        }
     }
 
     /// An invoice's time runs out, and perhaps its wait for what landed before.
@@ -510,7 +370,8 @@ impl ChainModel {
 }
 
 impl Credit {
-    fn is_ready(&self, at_confirmed: bool) -> bool {
+    /// Whether it could be settled.
+    pub fn is_ready(&self, at_confirmed: bool) -> bool {
         let sure =
             self.state == Sureness::Final || at_confirmed && self.state == Sureness::Confirmed;
         !self.settled && sure

@@ -11,9 +11,10 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use stack::Deployment;
 
+use crate::chain_look::{attribute, record, release, reverse};
 use crate::chain_world::{
-    Effects, assert_audited, attribute, bill, invoices, listed, purchase, quiet_deployment, record,
-    release, reverse, signature, standing, topup,
+    Effects, assert_audited, bill, invoices, listed, purchase, quiet_deployment, signature,
+    standing, topup,
 };
 use crate::world::{balance_of, create_user, with_balance};
 

@@ -4,11 +4,9 @@ use shared::chain::Commitment::{Confirmed, Finalized};
 use shared::invoices::Rail;
 use shared::settlement::{PayOutcome, SettlementError};
 
+use crate::chain_look::{record, release, reverse, try_record};
 use crate::chain_scene::Scene;
-use crate::chain_world::{
-    Effects, let_lapse, listed, months, purchase, record, release, reverse, signature, topup,
-    try_record,
-};
+use crate::chain_world::{Effects, let_lapse, listed, months, purchase, signature, topup};
 use crate::world::{create_user, with_balance};
 
 /// Both invoices are named; the transaction's money is for one of them. The other gets nothing, however it is proven.

@@ -7,8 +7,9 @@ use shared::settlement::{PayOutcome, cancel, expire, settle_from_balance};
 use sqlx::PgPool;
 use stack::Deployment;
 
+use crate::chain_look::record;
 use crate::chain_world::{
-    Bill, Effects, assert_audited, bill, quiet_deployment, record, signature, standing,
+    Bill, Effects, assert_audited, bill, quiet_deployment, signature, standing,
 };
 use crate::world::{balance_of, create_user, with_balance};
 

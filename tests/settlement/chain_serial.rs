@@ -2,51 +2,61 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shared::chain::Commitment;
-use shared::ids::{InvoiceId, TraceId, UserId};
-use shared::settlement::{cancel, expire, reverse_chain_payment, set_lock, settle_from_balance};
 use sqlx::PgPool;
 
+use crate::chain_look::HIGH_PRICE;
 use crate::chain_model::{ChainModel, Sighting};
-use crate::chain_order::{BALANCE_MAX, Deposit, Effect, Order, RAILS, Status};
+use crate::chain_order::{BALANCE_MAX, Effect, Order, RAILS, Status};
 use crate::chain_serial_events::check_events;
-use crate::chain_world::{
-    Bill, Effects, HIGH_PRICE, Look, RAIL, assert_audited, attribute_at, bill, hurry, invoices,
-    let_lapse, let_wait, months, quiet_deployment, release_at, signature,
-};
-use crate::model::ModelUser;
-use crate::world::{balance_of, create_user};
+use crate::chain_serial_world::World;
+use crate::chain_world::{assert_audited, quiet_deployment};
 
 /// Cases per run; each creates its own users and invoices.
 const CASES: u32 = 120;
-/// What landed so long ago was in time for every invoice.
-const EARLY_SECONDS: i64 = 5400;
 
+/// What may happen, with the model's indexes.
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
+    /// A watcher looks at a transaction.
     Look {
+        /// Which.
         transaction: usize,
+        /// On which fork.
         fork: usize,
+        /// How.
         sighting: Sighting,
     },
+    /// The chain has forgotten a transaction.
     Reverse(usize),
+    /// An invoice's time runs out.
     Wait(usize),
+    /// And its wait with it.
     Lapse(usize),
+    /// A SOL costs so much now, or nobody knows.
     Price(Option<i64>),
+    /// What was set aside is to be tried again.
     Hurry,
+    /// The sweep of overdue invoices.
     Expire,
+    /// Somebody gives an invoice up.
     Cancel(usize, usize),
+    /// Somebody pays an invoice from the balance.
     Pay(usize, usize),
+    /// The sweep of money that waits.
     Release,
+    /// An operator gives the n-th deposit to an invoice.
     Attribute(usize, usize),
+    /// An operator freezes a balance, or frees it.
     Lock(usize, bool),
 }
 
+/// A random history.
 #[derive(Debug, Clone)]
-struct Scenario {
-    model: ChainModel,
+pub struct Scenario {
+    /// Before it.
+    pub model: ChainModel,
     /// What each transaction does, on two forks.
-    effects: Vec<[Effect; 2]>,
+    pub effects: Vec<[Effect; 2]>,
     steps: Vec<Step>,
 }
 
@@ -146,241 +156,6 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             steps,
         })
     })
-}
-
-/// Signature, rail, units, reason, invoice and resolution of a deposit.
-type Told = (String, String, i64, String, Option<String>, Option<String>);
-
-/// The model's counterpart in the database.
-struct World<'a> {
-    pool: &'a PgPool,
-    users: Vec<UserId>,
-    invoices: Vec<InvoiceId>,
-    signatures: Vec<String>,
-}
-
-impl<'a> World<'a> {
-    async fn create(pool: &'a PgPool, scenario: &Scenario) -> Self {
-        let (mut users, mut invoices) = (Vec::new(), Vec::new());
-        for balance_micro in &scenario.model.balances {
-            let user = ModelUser {
-                balance_micro: *balance_micro,
-                locked: false,
-            };
-            users.push(create_user(pool, &user).await);
-        }
-        for order in &scenario.model.orders {
-            let wanted = Bill {
-                rail: RAIL[order.rail],
-                amount_micro: order.amount_micro,
-                rate_micro: order.rate_micro,
-                topup: order.topup,
-            };
-            invoices.push(bill(pool, users[order.owner], wanted).await);
-        }
-        Self {
-            pool,
-            users,
-            invoices,
-            signatures: scenario.effects.iter().map(|_| signature()).collect(),
-        }
-    }
-
-    fn effects(&self, model: &ChainModel, effect: &Effect) -> Effects {
-        let mut effects = Effects::default();
-        for (at, units) in &effect.credits {
-            effects = effects.and(RAIL[model.orders[*at].rail], &self.invoices[*at], *units);
-        }
-        for (rail, units) in effect
-            .rest
-            .iter()
-            .enumerate()
-            .filter(|(_, units)| **units > 0)
-        {
-            effects = effects.and_rest(RAIL[rail], *units);
-        }
-        effects
-    }
-
-    async fn look(
-        &self,
-        model: &ChainModel,
-        transaction: usize,
-        sighting: Sighting,
-        effects: &Effects,
-    ) {
-        let commitment = if sighting.is_final {
-            Commitment::Finalized
-        } else {
-            Commitment::Confirmed
-        };
-        let mut look = Look::at(commitment).priced(model.price);
-        look.rules.at_confirmed = model.at_confirmed;
-        if sighting.early {
-            look = look.landed(EARLY_SECONDS);
-        }
-        let of = &self.signatures[transaction];
-        look.record(self.pool, of, effects).await.unwrap();
-    }
-
-    /// The row of a deposit of the model.
-    async fn deposit(&self, deposit: &Deposit) -> i64 {
-        sqlx::query_scalar(
-            "select id from unattributed_deposits
-             where signature = $1 and reason = $2 and invoice_id is not distinct from $3
-               and account = (select account from deposit_accounts where rail = $4)",
-        )
-        .bind(&self.signatures[deposit.transaction])
-        .bind(deposit.reason)
-        .bind(
-            deposit
-                .invoice
-                .map(|at| self.invoices[at].as_str().to_owned()),
-        )
-        .bind(RAIL[deposit.rail].id())
-        .fetch_one(self.pool)
-        .await
-        .unwrap()
-    }
-
-    /// Does one step here and in the model; the answers must agree.
-    async fn take(
-        &self,
-        model: &mut ChainModel,
-        effects: &[[Effect; 2]],
-        step: &Step,
-    ) -> Result<(), TestCaseError> {
-        let trace = TraceId::generate();
-        match *step {
-            Step::Look {
-                transaction,
-                fork,
-                sighting,
-            } => {
-                let effect = &effects[transaction][fork];
-                model.record(transaction, effect, sighting);
-                let done = self.effects(model, effect);
-                self.look(model, transaction, sighting, &done).await;
-            }
-            Step::Reverse(transaction) => {
-                let expected = model.reverse(transaction);
-                let of = &self.signatures[transaction];
-                let reversed = reverse_chain_payment(self.pool, of, model.price, &trace).await;
-                prop_assert_eq!(reversed.unwrap().is_some(), expected);
-            }
-            Step::Wait(at) => {
-                model.lapse(at, false);
-                let_wait(self.pool, &self.invoices[at]).await;
-            }
-            Step::Lapse(at) => {
-                model.lapse(at, true);
-                let_lapse(self.pool, &self.invoices[at]).await;
-            }
-            Step::Expire => {
-                model.expire();
-                while expire(self.pool, 500, &trace).await.unwrap().count == 500 {}
-            }
-            Step::Cancel(at, user) => {
-                let done = cancel(self.pool, &self.invoices[at], self.users[user], &trace).await;
-                prop_assert_eq!(done.unwrap().is_some(), model.cancel(at, user));
-            }
-            Step::Pay(at, user) => {
-                let job = shared::queue::PayJob {
-                    invoice_id: self.invoices[at].clone(),
-                    user_id: self.users[user],
-                };
-                let mut settled = settle_from_balance(self.pool, &[(job, trace)])
-                    .await
-                    .unwrap();
-                prop_assert_eq!(settled.outcomes.remove(0), model.pay(at, user));
-            }
-            _ => self.operate(model, step).await?,
-        }
-        Ok(())
-    }
-
-    /// The same, for what sweeps and operators do.
-    async fn operate(&self, model: &mut ChainModel, step: &Step) -> Result<(), TestCaseError> {
-        match *step {
-            Step::Price(price) => model.price = price,
-            Step::Hurry => {
-                model.hurry();
-                hurry(self.pool).await;
-            }
-            Step::Release => {
-                model.settle_ended();
-                release_at(self.pool, model.price).await;
-            }
-            Step::Attribute(nth, at) if !model.deposits.is_empty() => {
-                let nth = nth % model.deposits.len();
-                let row = self.deposit(&model.deposits[nth]).await;
-                let given = attribute_at(self.pool, row, &self.invoices[at], model.price).await;
-                let refusal = given.err();
-                prop_assert_eq!(refusal, model.attribute(nth, at));
-            }
-            Step::Lock(user, locked) => {
-                model.locked[user] = locked;
-                let mut connection = self.pool.acquire().await.unwrap();
-                set_lock(&mut connection, self.users[user], locked)
-                    .await
-                    .unwrap();
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    async fn compare(&self, model: &ChainModel) -> Result<(), TestCaseError> {
-        let rows = invoices(self.pool, &self.invoices).await;
-        let seen: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                (
-                    row.status.as_str(),
-                    row.confirming,
-                    row.payments_received_micro,
-                    row.version,
-                    row.treasury_micro,
-                )
-            })
-            .collect();
-        let expected: Vec<_> = model.orders.iter().map(Order::shown).collect();
-        prop_assert_eq!(seen, expected);
-        for (user, expected) in self.users.iter().zip(&model.balances) {
-            prop_assert_eq!(balance_of(self.pool, *user).await, *expected);
-        }
-        prop_assert_eq!(months(self.pool, &self.users).await, model.months.clone());
-        self.compare_deposits(model).await
-    }
-
-    async fn compare_deposits(&self, model: &ChainModel) -> Result<(), TestCaseError> {
-        let mut seen: Vec<Told> = sqlx::query_as(
-            "select u.signature, d.rail, u.units::bigint, u.reason, u.invoice_id, u.resolution
-             from unattributed_deposits u join deposit_accounts d using (account) where u.signature = any($1)",
-        )
-        .bind(&self.signatures)
-        .fetch_all(self.pool)
-        .await
-        .unwrap();
-        let told = |deposit: &Deposit| {
-            (
-                self.signatures[deposit.transaction].clone(),
-                RAIL[deposit.rail].id().to_owned(),
-                i64::try_from(deposit.units).unwrap(),
-                deposit.reason.to_owned(),
-                deposit
-                    .invoice
-                    .map(|at| self.invoices[at].as_str().to_owned()),
-                deposit.resolution.map(str::to_owned),
-            )
-        };
-        let waiting = model.waiting();
-        let mut expected: Vec<_> = model.deposits.iter().chain(&waiting).map(told).collect();
-        seen.sort();
-        expected.sort();
-        prop_assert_eq!(seen, expected);
-        Ok(())
-    }
 }
 
 async fn check(pool: &PgPool, scenario: Scenario) -> Result<(), TestCaseError> {

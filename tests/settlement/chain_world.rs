@@ -2,23 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use shared::chain::{Commitment, Credit, Open, OpenReason, Verdict};
+use shared::chain::{Credit, Open, OpenReason, Verdict};
 use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::invoices::Rail;
 use shared::ledger::audit;
-use shared::settlement::{
-    AttributionRefusal, ChainPayment, CreditRefusal, DepositCredit, Recorded, SettleRules,
-    SettlementError, attribute_deposit, credit_deposit, record_chain_payment,
-    reverse_chain_payment, settle_ended_invoices,
-};
 use solana_pubkey::Pubkey;
 use sqlx::PgPool;
 use stack::Deployment;
 
 /// Rails by the model's index.
 pub const RAIL: [Rail; 3] = [Rail::SolNative, Rail::SolSplUsdc, Rail::SolSplUsdt];
-/// A price of a SOL that is above every locked one.
-pub const HIGH_PRICE: Option<i64> = Some(1_000_000_000_000);
 /// Long enough for any sweep never to come.
 const NEVER_MS: &str = "86400000";
 
@@ -89,8 +82,14 @@ pub fn topup(amount_micro: i64) -> Bill {
 }
 
 /// Creates a pending invoice.
-pub async fn bill(pool: &PgPool, owner: UserId, bill: Bill) -> InvoiceId {
+pub async fn bill(pool: &PgPool, owner: UserId, wanted: Bill) -> InvoiceId {
     let id = InvoiceId::generate();
+    bill_as(pool, &id, owner, wanted).await;
+    id
+}
+
+/// Creates a pending invoice of this id.
+pub async fn bill_as(pool: &PgPool, id: &InvoiceId, owner: UserId, bill: Bill) {
     let (action, plan, months) = if bill.topup {
         ("topup", None, None)
     } else {
@@ -114,7 +113,6 @@ pub async fn bill(pool: &PgPool, owner: UserId, bill: Bill) -> InvoiceId {
     .execute(pool)
     .await
     .unwrap();
-    id
 }
 
 /// Lets an invoice's time run out, and its grace with it. No sweep has seen it.
@@ -183,153 +181,6 @@ impl Effects {
         });
         self
     }
-}
-
-/// How a transaction is looked at.
-#[derive(Debug, Clone, Copy)]
-pub struct Look {
-    /// How sure the chain is.
-    pub commitment: Commitment,
-    /// When it landed, by the chain.
-    pub block_time: Option<i64>,
-    /// How to settle.
-    pub rules: SettleRules,
-}
-
-impl Look {
-    /// A look at a commitment, when final payments settle and a SOL is worth more than any locked rate.
-    pub fn at(commitment: Commitment) -> Self {
-        Self {
-            commitment,
-            block_time: None,
-            rules: SettleRules {
-                sol_price_micro: HIGH_PRICE,
-                ..SettleRules::default()
-            },
-        }
-    }
-
-    /// When a SOL is worth so much.
-    pub fn priced(mut self, sol_price_micro: Option<i64>) -> Self {
-        self.rules.sol_price_micro = sol_price_micro;
-        self
-    }
-
-    /// At what landed so many seconds ago.
-    pub fn landed(mut self, seconds_ago: i64) -> Self {
-        let now = time::OffsetDateTime::now_utc().unix_timestamp();
-        self.block_time = Some(now - seconds_ago);
-        self
-    }
-
-    /// Records what it shows.
-    pub async fn record(
-        &self,
-        pool: &PgPool,
-        signature: &str,
-        effects: &Effects,
-    ) -> Result<Recorded, SettlementError> {
-        let payment = ChainPayment {
-            signature,
-            slot: 1,
-            block_time: self.block_time,
-            commitment: self.commitment,
-            verdict: &effects.0,
-        };
-        record_chain_payment(pool, &payment, &self.rules, &TraceId::generate()).await
-    }
-}
-
-/// Records a look at a transaction; money settles when it is final.
-pub async fn record(
-    pool: &PgPool,
-    signature: &str,
-    commitment: Commitment,
-    effects: &Effects,
-) -> Recorded {
-    let recorded = Look::at(commitment).record(pool, signature, effects).await;
-    recorded.unwrap()
-}
-
-/// The same, and whether confirmed money settles is the caller's to say. It may be refused.
-pub async fn try_record(
-    pool: &PgPool,
-    signature: &str,
-    commitment: Commitment,
-    effects: &Effects,
-    at_confirmed: bool,
-) -> Result<Recorded, SettlementError> {
-    let mut look = Look::at(commitment);
-    look.rules.at_confirmed = at_confirmed;
-    look.record(pool, signature, effects).await
-}
-
-/// The chain has forgotten a transaction; whether there was something to take back.
-pub async fn reverse(pool: &PgPool, signature: &str) -> bool {
-    let reversed = reverse_chain_payment(pool, signature, HIGH_PRICE, &TraceId::generate()).await;
-    reversed.unwrap().is_some()
-}
-
-/// Settles money that waits; how many invoices there were.
-pub async fn release(pool: &PgPool) -> i32 {
-    release_at(pool, HIGH_PRICE).await
-}
-
-/// The same, when a SOL is worth so much.
-pub async fn release_at(pool: &PgPool, sol_price_micro: Option<i64>) -> i32 {
-    let mut total = 0;
-    loop {
-        let trace = TraceId::generate();
-        let released = settle_ended_invoices(pool, 100, sol_price_micro, &trace).await;
-        let released = released.unwrap();
-        total += released.count;
-        if !released.has_more {
-            return total;
-        }
-    }
-}
-
-/// What was set aside is to be tried again now.
-pub async fn hurry(pool: &PgPool) {
-    sqlx::query("update chain_credits set retry_at = now() where waits_for = 'not_creditable'")
-        .execute(pool)
-        .await
-        .unwrap();
-}
-
-/// An operator gives a deposit to an invoice.
-pub async fn attribute(
-    pool: &PgPool,
-    deposit: i64,
-    invoice: &InvoiceId,
-) -> Result<(), AttributionRefusal> {
-    attribute_at(pool, deposit, invoice, HIGH_PRICE).await
-}
-
-/// The same, when a SOL is worth so much.
-pub async fn attribute_at(
-    pool: &PgPool,
-    deposit: i64,
-    invoice: &InvoiceId,
-    price: Option<i64>,
-) -> Result<(), AttributionRefusal> {
-    let mut connection = pool.acquire().await.unwrap();
-    let trace = TraceId::generate();
-    let outcome = attribute_deposit(&mut connection, deposit, invoice, "as told", price, &trace);
-    outcome.await.unwrap().map(drop)
-}
-
-/// An operator gives a deposit to a user, when a SOL is worth so much.
-pub async fn give(
-    pool: &PgPool,
-    deposit: i64,
-    user: UserId,
-    price: Option<i64>,
-) -> Result<DepositCredit, CreditRefusal> {
-    let mut connection = pool.acquire().await.unwrap();
-    let trace = TraceId::generate();
-    let outcome = credit_deposit(&mut connection, deposit, user, "as told", price, &trace).await;
-    outcome.unwrap()
 }
 
 /// What an invoice's row says.

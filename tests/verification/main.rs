@@ -23,6 +23,7 @@ mod draft;
 mod form;
 mod ledger;
 mod movements;
+mod outflows;
 mod own_addresses;
 mod plan;
 mod properties;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use shared::chain::{ChainTransaction, DepositAccount, TaggedInvoice, Verdict, verify};
+use shared::chain::{ChainTransaction, DepositAccount, OpenReason, TaggedInvoice, Verdict, verify};
 use solana_pubkey::Pubkey;
 
 use crate::draft::{Draft, FEE};
@@ -55,6 +55,16 @@ impl Landed {
         (balance(&self.after) + fee).saturating_sub(balance(&self.before.ledger))
     }
 
+    /// What is ours on an account: what somebody else owns is not.
+    fn units(&self, account: &DepositAccount, ledger: &Ledger) -> i128 {
+        let key = &account.account;
+        i128::from(match ledger.holdings.get(key) {
+            _ if account.token.is_none() => ledger.lamports[key],
+            Some(row) if row.owner == account.recipient => row.units,
+            _ => 0,
+        })
+    }
+
     fn is_ours(&self, account: &DepositAccount) -> bool {
         let owner = self.after.holdings.get(&account.account);
         account.token.is_none() || owner.is_some_and(|row| row.owner == account.recipient)
@@ -82,12 +92,16 @@ fn credits_of(verdict: &Verdict) -> BTreeMap<String, u64> {
 }
 
 /// The parts of a verdict, in one order.
-fn as_set(verdict: &Verdict) -> (BTreeMap<Pubkey, u64>, Vec<String>, Vec<String>) {
+fn as_set(verdict: &Verdict) -> ([BTreeMap<Pubkey, u64>; 2], Vec<String>, Vec<String>) {
     let mut credits: Vec<String> = verdict.credits.iter().map(|c| format!("{c:?}")).collect();
     let mut open: Vec<String> = verdict.open.iter().map(|o| format!("{o:?}")).collect();
     credits.sort();
     open.sort();
-    (verdict.gains.clone(), credits, open)
+    (
+        [verdict.gains.clone(), verdict.outflows.clone()],
+        credits,
+        open,
+    )
 }
 
 proptest! {
@@ -96,12 +110,16 @@ proptest! {
     #[test]
     fn credits_and_what_is_open_are_the_gain(plan in plan()) {
         let landed = Landed::of(&plan);
-        let Verdict { gains, credits, open } = &landed.verdict;
+        let Verdict { gains, credits, open, .. } = &landed.verdict;
         for account in &landed.before.accounts {
             let key = &account.account;
             let gained = landed.gained(account, plan.payer());
             let credited: u64 = credits.iter().filter(|c| c.account == *key).map(|c| c.units).sum();
-            let waits: u64 = open.iter().filter(|o| o.account == *key).map(|o| o.units).sum();
+            let waits: u64 = open
+                .iter()
+                .filter(|o| o.account == *key && o.reason != OpenReason::NettedOut)
+                .map(|o| o.units)
+                .sum();
             prop_assert!(credited <= gained);
             prop_assert_eq!(credited + waits, gained);
             // What somebody else owns by now is no gain of ours.
@@ -111,6 +129,19 @@ proptest! {
         let ours = |key| landed.before.accounts.iter().any(|a| a.account == key);
         prop_assert!(credits.iter().all(|c| ours(c.account) && c.units > 0));
         prop_assert!(open.iter().all(|o| o.units > 0));
+    }
+
+    #[test]
+    fn what_an_account_has_is_what_it_had_and_its_gain_less_what_left_it(plan in plan()) {
+        let landed = Landed::of(&plan);
+        for account in &landed.before.accounts {
+            let key = &account.account;
+            let of = |units: &BTreeMap<Pubkey, u64>| i128::from(units.get(key).copied().unwrap_or(0));
+            let had = landed.units(account, &landed.before.ledger);
+            let has = landed.units(account, &landed.after);
+            let verdict = &landed.verdict;
+            prop_assert_eq!(has, had + of(&verdict.gains) - of(&verdict.outflows));
+        }
     }
 
     #[test]
@@ -144,7 +175,18 @@ proptest! {
     fn what_failed_credits_nothing(plan in plan()) {
         let scene = scene();
         let draft = plan.draft(&scene).failing();
-        prop_assert_eq!(land(scene, &draft).verdict, Verdict::default());
+        let outflows = BTreeMap::from_iter(
+            scene
+                .accounts
+                .iter()
+                .filter(|account| account.account == plan.payer())
+                .map(|account| (account.account, FEE)),
+        );
+        let expected = Verdict {
+            outflows,
+            ..Verdict::default()
+        };
+        prop_assert_eq!(land(scene, &draft).verdict, expected);
     }
 
     #[test]
@@ -198,6 +240,7 @@ fn random_transactions_do_everything() {
     }
     let expected = [
         "ambiguous",
+        "netted_out",
         "no_transfer",
         "other_account",
         "other_rail",
