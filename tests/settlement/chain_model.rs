@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::settlement::{AttributionRefusal, PayOutcome};
 
-use crate::chain_order::{
-    AWAITING_PRICE, CHANGED, Deposit, Effect, Order, RAILS, REVERSED, Status, Sureness,
-};
+use crate::chain_order::{CHANGED, Deposit, Effect, Order, RAILS, REVERSED, Status, Sureness};
 
 /// Units of one transaction for one invoice.
 #[derive(Debug, Clone)]
