@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::chain::instructions::{memo, transfer, transfer_tokens};
+use crate::chain::server::SLOT;
 use crate::chain::server::ServerError;
 use crate::chain::{
     Chain, ChainError, Commitment, Gift, LAMPORTS_PER_SOL, Location, TEST_CHAIN, Version, Wallet,
@@ -144,9 +145,11 @@ async fn what_a_seed_has_made_is_found_again() {
     let chain = shared().await;
     let seed = random_token();
     let location = external(&chain);
-    let first = Chain::at(&location, &seed, None).await.expect("made");
+    let first = Chain::at(&location, &seed, SLOT, None).await.expect("made");
     let held = first.rpc().balance(&first.authority().address()).await;
-    let second = Chain::at(&location, &seed, None).await.expect("found");
+    let second = Chain::at(&location, &seed, SLOT, None)
+        .await
+        .expect("found");
     assert_eq!(first.usdc(), second.usdc());
     assert_eq!(first.deposit_address(), second.deposit_address());
     let still = second.rpc().balance(&second.authority().address()).await;
@@ -194,7 +197,7 @@ async fn a_node_that_is_no_node_is_told() {
         rpc_url: "nonsense".to_owned(),
         ws_url: "nonsense".to_owned(),
     };
-    let error = Chain::at(&location, "seed", None).await.err();
+    let error = Chain::at(&location, "seed", SLOT, None).await.err();
     let message = error.expect("nobody there").to_string();
     assert!(message.contains("unset SOLANA_RPC_URL"), "{message}");
 }
