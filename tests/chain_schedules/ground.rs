@@ -1,5 +1,6 @@
 //! One database for all schedules of a process, emptied before each, and what its watchers are made with.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use fault_kit::transaction::TOKEN_PROGRAM;
@@ -13,7 +14,7 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
-use sqlx::{PgPool, raw_sql};
+use sqlx::{AssertSqlSafe, PgPool, raw_sql};
 use stack::Deployment;
 use stack::settings::ANY_PORT;
 
@@ -30,16 +31,31 @@ const AT_ONCE_MS: &str = "1";
 /// Of both tokens.
 pub const DECIMALS: u8 = 6;
 
-/// Everything that a schedule writes. What is immutable otherwise is emptied, too.
-const CLEAR: &str = "
-    begin;
-    set local session_replication_role = replica;
-    truncate users, balances, transfers, adjustments, invoices, subscriptions, outbox_batches, sweep_cursors,
-        deposit_accounts, watched_keys, watchers, chain_signatures, reference_sweeps, chain_payments, chain_credits,
-        unattributed_deposits, relay_transactions, submitted_signatures, chain_outflows, deposit_dust, reconciliations
-        restart identity cascade;
-    insert into sweep_cursors (name, at) values ('expiry', '-infinity'), ('expiry_round', '-infinity');
-    commit";
+/// Everything that a schedule writes.
+const WRITTEN: [&str; 21] = [
+    "users",
+    "balances",
+    "transfers",
+    "adjustments",
+    "invoices",
+    "subscriptions",
+    "outbox_batches",
+    "sweep_cursors",
+    "deposit_accounts",
+    "watched_keys",
+    "watchers",
+    "chain_signatures",
+    "reference_sweeps",
+    "chain_payments",
+    "chain_credits",
+    "unattributed_deposits",
+    "relay_transactions",
+    "submitted_signatures",
+    "chain_outflows",
+    "deposit_dust",
+    "reconciliations",
+];
+const CURSORS: &str = "insert into sweep_cursors (name, at) values ('expiry', '-infinity'), ('expiry_round', '-infinity')";
 
 /// An account that money arrives on.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +140,16 @@ impl Ground {
 
     /// Nothing has ever happened.
     pub async fn clear(&self) {
-        raw_sql(CLEAR).execute(self.superuser()).await.unwrap();
+        // What is immutable otherwise, too. Not truncated: every plan that any session keeps would be made anew.
+        let mut clear = "begin; set local session_replication_role = replica;".to_owned();
+        for table in WRITTEN {
+            write!(clear, "delete from {table};").unwrap();
+        }
+        write!(clear, "{CURSORS}; commit").unwrap();
+        raw_sql(AssertSqlSafe(clear))
+            .execute(self.superuser())
+            .await
+            .unwrap();
     }
 
     /// A chain with the mints, and accounts that hold something from before.

@@ -146,7 +146,9 @@ async fn what_a_seed_has_made_is_found_again() {
     let location = external(&chain);
     let first = Chain::at(&location, &seed, SLOT, None).await.expect("made");
     let held = first.rpc().balance(&first.authority().address()).await;
-    let second = Chain::at(&location, &seed, SLOT, None).await.expect("found");
+    let second = Chain::at(&location, &seed, SLOT, None)
+        .await
+        .expect("found");
     assert_eq!(first.usdc(), second.usdc());
     assert_eq!(first.deposit_address(), second.deposit_address());
     let still = second.rpc().balance(&second.authority().address()).await;
