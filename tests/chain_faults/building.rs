@@ -63,9 +63,9 @@ async fn fifty_builds_are_a_few_calls() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         let until = answer.body["blockhash_valid_until"].clone();
         let blockhash = answer.body["blockhash"].to_string();
-        let promised = promises.entry(blockhash).or_insert(until.clone());
+        let first_told = promises.entry(blockhash).or_insert(until.clone());
         assert_eq!(
-            *promised, until,
+            *first_told, until,
             "it does not live longer for being asked later"
         );
     }

@@ -168,6 +168,7 @@ async fn units_are_exact_and_everything_about_a_deposit_is_shown() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn filters_narrow_a_list() {
     let deployment = quiet().await;
     execute(

@@ -55,16 +55,6 @@ impl Landed {
         (balance(&self.after) + fee).saturating_sub(balance(&self.before.ledger))
     }
 
-    /// What is ours on an account: what somebody else owns is not.
-    fn units(&self, account: &DepositAccount, ledger: &Ledger) -> i128 {
-        let key = &account.account;
-        i128::from(match ledger.holdings.get(key) {
-            _ if account.token.is_none() => ledger.lamports[key],
-            Some(row) if row.owner == account.recipient => row.units,
-            _ => 0,
-        })
-    }
-
     fn is_ours(&self, account: &DepositAccount) -> bool {
         let owner = self.after.holdings.get(&account.account);
         account.token.is_none() || owner.is_some_and(|row| row.owner == account.recipient)
@@ -104,6 +94,16 @@ fn as_set(verdict: &Verdict) -> ([BTreeMap<Pubkey, u64>; 2], Vec<String>, Vec<St
     )
 }
 
+/// What is ours on an account: what somebody else owns is not.
+fn units(account: &DepositAccount, ledger: &Ledger) -> i128 {
+    let key = &account.account;
+    i128::from(match ledger.holdings.get(key) {
+        _ if account.token.is_none() => ledger.lamports[key],
+        Some(row) if row.owner == account.recipient => row.units,
+        _ => 0,
+    })
+}
+
 proptest! {
     #![proptest_config(random(1))]
 
@@ -137,8 +137,8 @@ proptest! {
         for account in &landed.before.accounts {
             let key = &account.account;
             let of = |units: &BTreeMap<Pubkey, u64>| i128::from(units.get(key).copied().unwrap_or(0));
-            let had = landed.units(account, &landed.before.ledger);
-            let has = landed.units(account, &landed.after);
+            let had = units(account, &landed.before.ledger);
+            let has = units(account, &landed.after);
             let verdict = &landed.verdict;
             prop_assert_eq!(has, had + of(&verdict.gains) - of(&verdict.outflows));
         }
@@ -175,13 +175,12 @@ proptest! {
     fn what_failed_credits_nothing(plan in plan()) {
         let scene = scene();
         let draft = plan.draft(&scene).failing();
-        let outflows = BTreeMap::from_iter(
-            scene
-                .accounts
-                .iter()
-                .filter(|account| account.account == plan.payer())
-                .map(|account| (account.account, FEE)),
-        );
+        let fees = scene
+            .accounts
+            .iter()
+            .filter(|account| account.account == plan.payer())
+            .map(|account| (account.account, FEE));
+        let outflows: BTreeMap<_, _> = fees.collect();
         let expected = Verdict {
             outflows,
             ..Verdict::default()

@@ -162,7 +162,16 @@ mod tests {
         Testimony::Lacks(Standing { finalized, sight })
     }
 
+    /// What it is, what nodes say, how many must say the same, and what that comes to.
+    type Case<'a> = (
+        &'static str,
+        Vec<Testimony<Effect>>,
+        usize,
+        Judgement<'a, Effect>,
+    );
+
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn money_follows_what_enough_nodes_say_alike_and_none_contradicts() {
         use Judgement::{Absent, Disputed, Open, Unheard};
         use Sight::{Final, Seen, Unknown};
@@ -172,7 +181,7 @@ mod tests {
         let near = SLOT + LAG_SLOTS - 1;
         let far = SLOT + LAG_SLOTS;
         let gone = SLOT + GONE_SLOTS + 1;
-        let cases: [(&str, Vec<Testimony<Effect>>, usize, Judgement<'_, Effect>); 24] = [
+        let cases: [Case<'_>; 24] = [
             ("one node is all there is", vec![shows("paid")], 1, is_final),
             ("two alike", vec![shows("paid"), shows("paid")], 2, is_final),
             (

@@ -161,7 +161,7 @@ fn place(request: RpcRequest) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     /// What a node did at which second, and whether it is left out at second 100.
     enum Did {
@@ -170,7 +170,10 @@ mod tests {
         At(u64),
     }
 
+    type Case = (&'static str, Vec<(u64, Did)>, bool);
+
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn a_node_is_left_out_once_it_was_of_no_use_for_too_long() {
         use Did::{Answered, At, Failed};
         use RpcRequest::{GetBalance, GetSlot, GetTransaction};
@@ -186,7 +189,7 @@ mod tests {
             history
         };
         let long = failing(&[0, 50, 99], GetTransaction);
-        let cases: [(&str, Vec<(u64, Did)>, bool); 11] = [
+        let cases: [Case; 11] = [
             ("never asked", Vec::new(), false),
             (
                 "fails for long",
