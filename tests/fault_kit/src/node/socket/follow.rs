@@ -11,6 +11,9 @@ use super::subscription::{LogsFilter, Subscription, Topic};
 use crate::chain::{Commitment, Landed, State, View};
 use crate::node::methods::with_context;
 
+/// Slots told at once at most.
+const SLOTS_MAX: u64 = 100_000;
+
 /// What is known of a transaction.
 #[derive(Debug, Clone, Copy)]
 struct Told {
@@ -71,6 +74,11 @@ impl Sockets {
     fn follow_slots(&mut self, view: &View, state: &State) {
         let now = view.told_slot(state, Commitment::Processed);
         let before = self.followed.slot.replace(now).unwrap_or(now);
+        // One that boasts has not seen what it skips.
+        let before = before.max(now.saturating_sub(SLOTS_MAX));
+        if self.to_slots().is_empty() {
+            return;
+        }
         let root = view.told_slot(state, Commitment::Finalized);
         for slot in before + 1..=now {
             let result = json!({ "slot": slot, "parent": slot - 1, "root": root });
