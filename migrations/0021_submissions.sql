@@ -60,9 +60,12 @@ begin
         failure := v_known.failure;
         return;
     end if;
-    -- A final one pays the invoice as soon as the watcher gets to it.
+    -- A final one pays the invoice as soon as the watcher gets to it; if the invoice is open after that, it lacks the rest.
     if exists (select from relay_transactions r
-               where r.invoice_id = p_invoice and r.state in ('sending', 'confirmed', 'finalized')) then
+               where r.invoice_id = p_invoice and (r.state in ('sending', 'confirmed') or r.state = 'finalized'
+                   and not exists (select from chain_payments p where p.signature = r.signature and p.state = 'finalized')
+                   and not exists (select from chain_signatures c where c.signature = r.signature and c.state = 'done')))
+    then
         answer := 'another_under_way';
         return;
     end if;

@@ -17,9 +17,6 @@ pub enum DueError {
     /// What was paid so far cannot be read.
     #[error(transparent)]
     Invoice(#[from] InvoiceError),
-    /// The whole price has landed, though not all of it finally.
-    #[error("a payment of this invoice is being confirmed")]
-    Covered,
     /// The invoice names an account that no watcher has ever followed, or no key at all.
     #[error("the invoice cannot be paid in this deployment")]
     Unpayable,
@@ -40,12 +37,9 @@ impl Deposits {
         }
     }
 
-    /// What an invoice still asks for on chain.
+    /// What an invoice still asks for on chain: nothing when its whole price has landed, though not all of it finally.
     pub async fn due(&self, rails: &RailRegistry, invoice: &Invoice) -> Result<Due, DueError> {
         let units = remaining_units(&self.pool, &invoice.id).await?;
-        if units == 0 {
-            return Err(DueError::Covered);
-        }
         let target = rails.target(
             invoice.rail,
             &invoice.address,

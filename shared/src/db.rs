@@ -56,6 +56,9 @@ pub fn pool(config: &DatabaseConfig, application: &str) -> Result<PgPool, Databa
             config.db_statement_timeout_ms.to_string(),
         ),
         ("lock_timeout", config.db_lock_timeout_ms.to_string()),
+        // Where reading a whole table is made dear, to keep plans from it, plans look as if compiling them were worth it;
+        // that takes half a second.
+        ("jit", "off".to_owned()),
         (
             "idle_in_transaction_session_timeout",
             config.db_statement_timeout_ms.to_string(),

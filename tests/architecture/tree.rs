@@ -24,7 +24,7 @@ const TOP_LEVEL: [&str; 16] = [
     "watcher",
     "worker",
 ];
-const SHARED_MODULES: [&str; 11] = [
+const SHARED_MODULES: [&str; 12] = [
     "chain",
     "config",
     "db",
@@ -33,6 +33,7 @@ const SHARED_MODULES: [&str; 11] = [
     "invoices",
     "ledger",
     "money",
+    "prices",
     "queue",
     "settlement",
     "telemetry",

@@ -127,7 +127,7 @@ async fn an_error_is_no_answer() {
 
 #[tokio::test]
 async fn a_node_that_stands_still_is_left_out_after_a_while() {
-    let net = Net::start(2).await;
+    let mut net = Net::start(2).await;
     let builder = net.builder().env("QUITTANCE_SOLANA_NODE_ABSENT_MS", "3000");
     let deployment = net.launch(builder).await;
     let signature = swallowed(&mut net, &deployment).await;

@@ -60,6 +60,8 @@ async fn the_answer_is_the_single_view_with_every_field_in_its_place() {
         "amount_usd": "597.00",
         "address": {"address": address, "rail": "sol-native", "network": "sol", "token": "SOL"},
         "payments_received_micro": 0,
+        "remaining_micro": 597_000_000,
+        "payments": [],
     });
     for chosen_by_the_server in [
         "id",
@@ -101,10 +103,12 @@ async fn what_is_not_given_gets_its_default_or_is_left_out() {
         "description",
         "expires_at",
         "id",
+        "payments",
         "payments_received_micro",
         "qr_uri",
         "rail",
         "reference_pubkey",
+        "remaining_micro",
         "status",
         "user_id",
     ];

@@ -270,6 +270,29 @@ async fn what_no_node_took_is_bounded_by_the_hour() {
 }
 
 #[tokio::test]
+async fn what_is_final_keeps_the_next_one_waiting_until_it_was_judged() {
+    const FINAL: &str = "update relay_transactions set state = 'finalized', accepted = true where state = 'sending'";
+    let deployment = start(without_patience()).await;
+    let console = user(&deployment).await;
+    let (id, due) = asked(&console).await;
+    let (signature, body) = signed(&due, 7);
+    judged(&deployment, &console, &id, &body, FINAL).await;
+    let next = hand_in(&console, &id, &signed(&due, 8).1).await;
+    let reason = "tx_rejected: another transaction of this invoice is under way";
+    assert_refused(&next, 400, reason, "not judged yet");
+    // It was worth less than is due: the rest may be paid.
+    sqlx::query(
+        "insert into chain_signatures (signature, source, state) values ($1, 'relay', 'done')",
+    )
+    .bind(&signature)
+    .execute(deployment.pool())
+    .await
+    .expect("the superuser may");
+    judged(&deployment, &console, &id, &signed(&due, 8).1, REFUSED).await;
+    finish(deployment).await;
+}
+
+#[tokio::test]
 async fn a_payment_that_is_being_confirmed_is_not_made_twice() {
     let deployment = start(without_chain()).await;
     let console = user(&deployment).await;

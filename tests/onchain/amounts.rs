@@ -1,7 +1,8 @@
 //! Too little, too much, twice.
 
 use crate::scene::{
-    builder, invoice, pay, pay_units, payer, purchase, top_up, until, until_balance, until_status,
+    Asked, builder, invoice, pay, pay_units, payer, purchase, top_up, until, until_balance,
+    until_status,
 };
 
 #[tokio::test]
@@ -31,6 +32,44 @@ async fn case_12_parts_add_up_and_what_comes_after_is_the_owners() {
             .await
             .unwrap();
     assert_eq!(months, 1);
+    deployment.finish().await.unwrap();
+}
+
+/// With 48.5 of 49 paid the invoice asks for half a dollar, and takes it.
+#[tokio::test]
+async fn a_part_paid_invoice_asks_for_the_rest() {
+    let deployment = builder().start().await.unwrap();
+    let (console, wallet) = (deployment.user().await.unwrap(), payer(&deployment).await);
+    let asked = invoice(&console, &purchase("sol-spl-usdc", "crypto-inapp")).await;
+    pay_units(&deployment, &wallet, &asked, 48_500_000).await;
+    let part = until("the part", async || {
+        let invoice = console.get_invoice(&asked.id).await.unwrap().body;
+        (invoice["remaining_micro"] == 500_000).then_some(invoice)
+    })
+    .await;
+    assert_eq!(part["status"], "pending");
+    let payments = part["payments"].as_array().unwrap();
+    assert_eq!(payments.len(), 1);
+    assert_eq!(payments[0]["amount_micro"], 48_500_000);
+    assert!(payments[0]["seen_at"].is_string() && payments[0]["signature"].is_string());
+
+    let rest = Asked::of(&part);
+    assert_eq!((rest.units, &rest.references), (500_000, &asked.references));
+    pay(&deployment, &wallet, &rest).await;
+    let paid = until_status(&console, &asked.id, "paid").await;
+    assert_eq!(paid["remaining_micro"], 0);
+    assert!(paid["qr_uri"].is_null(), "{paid}");
+    let payments = paid["payments"].as_array().unwrap().iter();
+    let counted: Vec<(i64, &str)> = payments
+        .map(|row| {
+            (
+                row["amount_micro"].as_i64().unwrap(),
+                row["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(counted, [(500_000, "finalized"), (48_500_000, "finalized")]);
+    assert_eq!(crate::scene::balance(&console).await, 0);
     deployment.finish().await.unwrap();
 }
 

@@ -40,6 +40,42 @@ async fn case_09_money_for_an_expired_invoice_is_credited() {
     deployment.finish().await.unwrap();
 }
 
+/// Nobody was there to see it when the time ran out; the chain knows that it was in time.
+#[tokio::test]
+async fn what_landed_while_the_watcher_was_down_over_the_end_is_paid() {
+    let mut deployment = builder().start().await.unwrap();
+    let (console, wallet) = (deployment.user().await.unwrap(), payer(&deployment).await);
+    let (asked, unpaid) = (
+        invoice(&console, &purchase("sol-spl-usdc", "crypto-onchain")).await,
+        invoice(&console, &purchase("sol-spl-usdc", "crypto-onchain")).await,
+    );
+    deployment.kill_watcher(0).await;
+    pay(&deployment, &wallet, &asked).await;
+    // A local chain's clock falls behind when its machine is busy: the other one's end is an hour ago.
+    for (id, ended_seconds_ago) in [(&asked.id, 0.0), (&unpaid.id, 3600.0)] {
+        sqlx::query(
+            "update invoices set created_at = now() - interval '2 hours',
+                                 expires_at = now() - make_interval(secs => $2) where id = $1",
+        )
+        .bind(id)
+        .bind(ended_seconds_ago)
+        .execute(deployment.pool())
+        .await
+        .unwrap();
+    }
+    // What comes now is too late for the other one.
+    pay(&deployment, &wallet, &unpaid).await;
+    let waiting = console.get_invoice(&asked.id).await.unwrap().body;
+    assert_eq!(waiting["status"], "pending", "{waiting}");
+
+    deployment.start_watcher().await.unwrap();
+    until_status(&console, &asked.id, "paid").await;
+    until_balance(&console, 49_000_000).await;
+    let late = console.get_invoice(&unpaid.id).await.unwrap().body;
+    assert_ne!(late["status"], "paid", "{late}");
+    deployment.finish().await.unwrap();
+}
+
 #[tokio::test]
 async fn case_62_money_for_a_cancelled_invoice_is_credited_also_when_it_was_confirming() {
     let deployment = builder().start().await.unwrap();

@@ -10,7 +10,7 @@ pub const USDC: &str = "the deployment's USDC account";
 pub async fn register_wallet(deployment: &Deployment) -> String {
     let wallet = deployment.settings().deposit_address.clone();
     sqlx::query(
-        "insert into deposit_accounts (account, rail, recipient) values ($1, 'sol-native', $1)",
+        "insert into deposit_accounts (account, rail, recipient) values ($1, 'sol-native', $1) on conflict do nothing",
     )
     .bind(&wallet)
     .execute(deployment.pool())

@@ -136,7 +136,7 @@ const NOT_THE_WORKER: &[&str] = &[
     "update users set created_at = now()",
     "select attribute_deposit(1, 'inv_0000000000000001', 'n', null, 't')",
     "update unattributed_deposits set resolved_at = now(), resolution = 'dismissed'",
-    "select store_submission('inv_0000000000000001', 's', '', 1)",
+    "select store_submission('inv_0000000000000001', 's', '', 1, 1)",
     "select note_submission('inv_0000000000000001', 's', 1)",
 ];
 

@@ -38,8 +38,15 @@ impl Scene {
             .env("QUITTANCE_SOLANA_DEPOSIT_ADDRESS", treasury.to_string())
             .env("QUITTANCE_SOLANA_NODE_COOLDOWN_MS", "200")
             .env("QUITTANCE_SWEEP_RECONCILE_INTERVAL_MS", interval_ms);
+        let deployment = start(builder).await;
+        // The accounts of this scene are its own.
+        execute(
+            deployment.pool(),
+            "delete from watched_keys; delete from deposit_accounts",
+        )
+        .await;
         Self {
-            deployment: start(builder).await,
+            deployment,
             nodes: started,
             usdc,
             chain,

@@ -11,7 +11,7 @@ use crate::chain_model::{ChainModel, Sighting};
 use crate::chain_order::{Deposit, Effect, Order};
 use crate::chain_serial::{Scenario, Step};
 use crate::chain_world::{
-    Bill, Effects, RAIL, bill_as, invoices, let_lapse, let_wait, months, signature,
+    Bill, Effects, RAIL, account, bill_as, invoices, let_lapse, let_wait, months, signature,
 };
 use crate::model::ModelUser;
 use crate::world::{balance_of, create_user};
@@ -105,7 +105,7 @@ impl<'a> World<'a> {
         sqlx::query_scalar(
             "select id from unattributed_deposits
              where signature = $1 and reason = $2 and invoice_id is not distinct from $3
-               and account = (select account from deposit_accounts where rail = $4)",
+               and account = $4",
         )
         .bind(&self.signatures[deposit.transaction])
         .bind(deposit.reason)
@@ -114,7 +114,7 @@ impl<'a> World<'a> {
                 .invoice
                 .map(|at| self.invoices[at].as_str().to_owned()),
         )
-        .bind(RAIL[deposit.rail].id())
+        .bind(account(RAIL[deposit.rail]).to_string())
         .fetch_one(self.pool)
         .await
         .unwrap()

@@ -54,11 +54,13 @@ pub struct Context {
 
 impl Context {
     /// How many accounts are known: what was judged with fewer is judged again once it is found again.
+    #[must_use]
     pub fn accounts_known(&self) -> i32 {
         i32::try_from(self.accounts.borrow().len()).unwrap_or(i32::MAX)
     }
 
     /// How to settle what is recorded now.
+    #[must_use]
     pub fn settle_rules(&self) -> SettleRules {
         SettleRules {
             at_confirmed: self.config.chain.settles_at_confirmed(),

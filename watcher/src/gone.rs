@@ -20,6 +20,7 @@ const PAGE: usize = 1000;
 const PAGES_MAX: usize = 10;
 
 /// The pause between two rounds: so that all of them fit into the while.
+#[must_use]
 pub fn pause(context: &Context) -> Duration {
     let watcher = &context.config.watcher;
     Duration::from_millis(watcher.watch_gone_after_ms) / watcher.watch_gone_rounds

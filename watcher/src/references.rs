@@ -19,7 +19,7 @@ const PAGES_MAX: usize = 5;
 /// Look-ups at the same time: one that hangs does not delay the others.
 const AT_ONCE: usize = 4;
 /// How long a look-up may take before it is repeated.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_mins(1);
 
 /// Why a round, or a look-up, failed.
 #[derive(Debug, thiserror::Error)]

@@ -39,8 +39,8 @@ pub use nodes::{Node, NodeError, Nodes};
 pub use queries::{AccountState, Blockhash, Commitment, Listed};
 pub use slot_clock::SlotClock;
 pub use submission::{
-    RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, note_submission,
-    store_submission,
+    RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, is_submitted,
+    note_submission, store_submission,
 };
 pub use transaction::{ChainTransaction, DecodeError, Instruction, TokenBalance};
 pub use verify::{Credit, Open, OpenReason, TaggedInvoice, Verdict, verify};

@@ -146,6 +146,21 @@ pub async fn store_submission(
     }
 }
 
+/// Whether a transaction was stored for this invoice before, whatever became of it.
+pub async fn is_submitted(
+    executor: impl PgExecutor<'_>,
+    invoice: &InvoiceId,
+    signature: &str,
+) -> Result<bool, SubmissionError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from relay_transactions where signature = $1 and invoice_id = $2) as "is!""#,
+        signature,
+        invoice.as_str()
+    )
+    .fetch_one(executor)
+    .await?)
+}
+
 /// Notes a signature that a wallet says pays the invoice, for the watcher to look at soon. It proves nothing: what
 /// the transaction pays, and for whom, is read from the chain.
 pub async fn note_submission(

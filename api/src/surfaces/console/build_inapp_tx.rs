@@ -61,6 +61,9 @@ pub async fn build_inapp_tx(
         .due(&app.rails, &invoice)
         .await
         .map_err(without_due)?;
+    if due.units == 0 {
+        return Err(FlatError::conflict("payment_being_confirmed"));
+    }
     Ok(Json(build(&app, building, &due, payer).await?))
 }
 
@@ -152,7 +155,6 @@ fn without_due(error: DueError) -> FlatError {
     match error {
         DueError::Deposit(shared::chain::DepositError::Database(error)) => error.into(),
         DueError::Invoice(error) => error.into(),
-        DueError::Covered => FlatError::conflict("payment_being_confirmed"),
         error => {
             log_failure("a transaction cannot be built", &error);
             build_failed("the account to pay to is not known")

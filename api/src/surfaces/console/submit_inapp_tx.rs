@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use shared::chain::{
     Admitted, Rejection, RelayOutcome, Stored, SubmissionError, SubmissionLimits, Submitted, admit,
-    note_submission, signature_of, store_submission,
+    is_submitted, note_submission, signature_of, store_submission,
 };
 use shared::ids::TraceId;
 use shared::invoices::{Invoice, InvoiceStatus, names_other_invoice, standing};
@@ -158,8 +158,13 @@ async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, F
     if !is_solana(invoice.rail) {
         return Err(rejected(Rejection::OtherRail));
     }
-    // What landed now would be late. It waits only for what has landed.
-    if standing(&app.pool, &invoice.id).await?.is_overdue {
+    // What was taken before is answered as before, whatever it has led to since.
+    let is_known = match signature_of(signed) {
+        Some(signature) => is_submitted(&app.pool, &invoice.id, &signature.to_string()).await?,
+        None => false,
+    };
+    // What landed now would be late. The invoice waits only for what has landed.
+    if !is_known && standing(&app.pool, &invoice.id).await?.is_overdue {
         return Err(rejected(Rejection::TimeOver));
     }
     let due = app
@@ -168,6 +173,9 @@ async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, F
         .await
         .map_err(without_due)?;
     let admitted = admit(signed, &due).map_err(rejected)?;
+    if !is_known && due.units == 0 {
+        return Err(rejected(Rejection::BeingConfirmed));
+    }
     let keys: Vec<String> = admitted.keys.iter().map(ToString::to_string).collect();
     if names_other_invoice(&app.pool, &invoice.id, &keys).await? {
         return Err(rejected(Rejection::OtherReference));
@@ -179,7 +187,6 @@ fn without_due(error: DueError) -> FlatError {
     match error {
         DueError::Deposit(error) => FlatError::failure(&error, error.is_transient()),
         DueError::Invoice(error) => error.into(),
-        DueError::Covered => rejected(Rejection::BeingConfirmed),
         DueError::Unpayable => FlatError::failure(&error, false),
     }
 }
