@@ -112,12 +112,12 @@ impl World {
     }
 
     /// The workers' sweep of overdue invoices, from the beginning.
-    pub async fn sweep_bills(&mut self, pool: &PgPool) {
+    pub async fn sweep_bills(&mut self, pool: &PgPool, worker: &PgPool) {
         sqlx::query("update sweep_cursors set at = '-infinity'")
             .execute(pool)
             .await
             .unwrap();
-        let swept = expire(pool, 100, &TraceId::generate()).await.unwrap();
+        let swept = expire(worker, 100, &TraceId::generate()).await.unwrap();
         self.tell(format!("{} bills expire", swept.count));
     }
 }

@@ -38,7 +38,7 @@ impl<'a> Driver<'a> {
     pub async fn new(ground: &'a Ground, seed: u64) -> Self {
         ground.clear().await;
         let mut world = World::new(ground, seed);
-        let watcher = Watcher::start(ground, &world, true).await;
+        let watcher = Watcher::start(ground, &mut world, true).await;
         world.open_bills(ground.superuser()).await;
         Self {
             ground,
@@ -270,7 +270,11 @@ impl<'a> Driver<'a> {
             0 => self.world.cancel_bill(at, self.pool()).await,
             1 => self.world.end_bill(at, self.pool()).await,
             2 if self.world.bills[at].is_over => self.world.end_grace(at, self.pool()).await,
-            _ => self.world.sweep_bills(self.pool()).await,
+            _ => {
+                self.world
+                    .sweep_bills(self.pool(), &self.ground.worker)
+                    .await
+            }
         }
     }
 
@@ -297,7 +301,10 @@ impl<'a> Driver<'a> {
         self.watcher.answers.forget();
         let ended = self.watcher.run(part).await;
         self.world.tell(format!("{part:?}: {ended:?}"));
-        let mut wrong = self.look().await;
+        let mut wrong = match part {
+            Part::Observe | Part::Finality => self.look().await,
+            _ => Vec::new(),
+        };
         if let Err(error) = &ended
             && error.ends_with("hangs")
         {
@@ -338,7 +345,7 @@ impl<'a> Driver<'a> {
             "the watcher dies after {turns} turns of {part:?}, ended: {ended}"
         ));
         let wrong = self.look().await;
-        let heir = Watcher::start(self.ground, &self.world, false).await;
+        let heir = Watcher::start(self.ground, &mut self.world, false).await;
         std::mem::replace(&mut self.watcher, heir)
             .die(self.ground)
             .await;
@@ -348,7 +355,7 @@ impl<'a> Driver<'a> {
     /// Two watchers work at once.
     async fn work_together(&mut self) -> Violations {
         let (one, other) = (self.part(), self.part());
-        let second = Watcher::start(self.ground, &self.world, false).await;
+        let second = Watcher::start(self.ground, &mut self.world, false).await;
         self.watcher.answers.forget();
         let ended = tokio::join!(self.watcher.run(one), second.run(other));
         self.world.tell(format!(

@@ -32,14 +32,15 @@ impl Driver<'_> {
         for hand in self.world.hands.clone() {
             hand.heal();
         }
+        self.watcher.follow_all();
         self.world.produce(LAST_SLOTS);
         let mut wrong = Vec::new();
         for lap in 0..LAPS {
             wrong.extend(self.lap().await);
-            if lap == 1 {
+            if lap == 0 {
                 self.end_bills().await;
             }
-            if !wrong.is_empty() || lap > 1 && unfinished(pool).await.is_empty() {
+            if !wrong.is_empty() || lap > 0 && unfinished(pool).await.is_empty() {
                 break;
             }
         }
@@ -85,7 +86,7 @@ impl Driver<'_> {
         for at in 0..self.world.bills.len() {
             self.world.end_grace(at, pool).await;
         }
-        self.world.sweep_bills(pool).await;
+        self.world.sweep_bills(pool, &self.ground.worker).await;
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Ground {
     pub hasty: Arc<Config>,
     /// Connections with a watcher's rights.
     pub pool: PgPool,
+    /// Connections with a worker's rights.
+    pub worker: PgPool,
     /// Publishes what watchers settle.
     pub publisher: Publisher,
     /// The wallet that invoices ask to pay to.
@@ -107,6 +109,8 @@ impl Ground {
         };
         let (config, hasty) = (made(NEVER_MS), made(AT_ONCE_MS));
         let pool = db::pool(&config.database, "schedules").unwrap();
+        let worker = worker_settings(&deployment);
+        let worker = db::pool(&worker.database, "schedules").unwrap();
         let redis = RedisLink::connect(&config.redis).await.unwrap();
         let prefix = config.redis.redis_prefix.clone();
         let (publisher, _) = Publisher::spawn(redis, prefix, pool.clone());
@@ -128,6 +132,7 @@ impl Ground {
             hasty: Arc::new(hasty),
             deployment,
             pool,
+            worker,
             publisher,
             treasury,
         }
@@ -171,8 +176,14 @@ impl Ground {
     /// Removes the database.
     pub async fn close(self) {
         self.pool.close().await;
+        self.worker.close().await;
         self.deployment.finish().await.unwrap();
     }
+}
+
+fn worker_settings(deployment: &Deployment) -> Config {
+    let variables = deployment.settings().for_worker(ANY_PORT);
+    Config::from_variables(Process::Worker, variables).unwrap()
 }
 
 /// The associated token account of a wallet.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context as Waker, Poll};
 use std::time::Duration;
 
+use rand::RngExt;
 use shared::chain::{Nodes, known_deposit_accounts};
 use shared::prices::Prices;
 use shared::telemetry::Shutdown;
@@ -64,13 +65,16 @@ pub struct Watcher {
     context: Context,
     /// Whom it has heard about what.
     pub answers: Answers,
+    /// Every key that is followed.
+    all: BTreeSet<String>,
+    share_keys: watch::Sender<BTreeSet<String>>,
     /// Kept, so that nothing seems to end.
     _ends: watch::Sender<bool>,
 }
 
 impl Watcher {
     /// Starts one. The first of a schedule registers the accounts.
-    pub async fn start(ground: &Ground, world: &World, registers: bool) -> Self {
+    pub async fn start(ground: &Ground, world: &mut World, registers: bool) -> Self {
         let answers = Answers::default();
         let hands = world.hands.iter().enumerate();
         let clients = hands.map(|(node, hand)| {
@@ -95,6 +99,10 @@ impl Watcher {
         let known = known_deposit_accounts(&ground.pool).await.unwrap();
         let mut keys: BTreeSet<String> = known.iter().map(|one| one.account.to_string()).collect();
         keys.insert(world.beacon.to_string());
+        let all = keys.clone();
+        // Others may hold the rest.
+        keys.retain(|_| world.rng.random_bool(0.5));
+        let (share_keys, held) = watch::channel(keys);
         let context = Context {
             id: Uuid::new_v4(),
             config: Arc::clone(config),
@@ -104,7 +112,7 @@ impl Watcher {
             publisher: ground.publisher.clone(),
             shutdown,
             accounts: watch::channel(Arc::new(known)).1,
-            held: watch::channel(keys).1,
+            held,
             found: Arc::new(Notify::new()),
             backfill: Arc::new(Notify::new()),
             ripening: Arc::default(),
@@ -119,8 +127,15 @@ impl Watcher {
         Self {
             context,
             answers,
+            all,
+            share_keys,
             _ends: ends,
         }
+    }
+
+    /// Follows every key from now on.
+    pub fn follow_all(&self) {
+        self.share_keys.send_replace(self.all.clone());
     }
 
     /// Dies: nothing of it is left but what it wrote.
