@@ -271,9 +271,8 @@ impl<'a> Driver<'a> {
             1 => self.world.end_bill(at, self.pool()).await,
             2 if self.world.bills[at].is_over => self.world.end_grace(at, self.pool()).await,
             _ => {
-                self.world
-                    .sweep_bills(self.pool(), &self.ground.worker)
-                    .await
+                let worker = &self.ground.worker;
+                self.world.sweep_bills(self.pool(), worker).await;
             }
         }
     }
