@@ -204,7 +204,8 @@ impl<'a> Driver<'a> {
         self.world.tell(format!("node {} {what}", at + 1));
     }
 
-    /// One node at a time says what is not so. Of one node alone all is believed but its height.
+    /// One node at a time says what is not so. Of one node alone all is believed, a height that is near the truth included;
+    /// one that is far from it is noticed.
     fn lie(&mut self) {
         let count = self.world.hands.len();
         let at = self.world.rng.random_range(0..count);
@@ -221,7 +222,14 @@ impl<'a> Driver<'a> {
             self.world.pick(&places),
             count > 1 && !self.world.is_hasty && kind > 0,
         ) else {
-            let slots = self.world.pick(&BOASTS).unwrap_or_default();
+            let is_alone = count == 1 || self.world.is_hasty;
+            let furthest = BOASTS.iter().max().copied();
+            let slots = if is_alone {
+                furthest
+            } else {
+                self.world.pick(&BOASTS)
+            };
+            let slots = slots.unwrap_or_default();
             node.boast(slots);
             self.world
                 .tell(format!("node {} boasts by {slots}", at + 1));

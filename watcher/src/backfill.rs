@@ -12,6 +12,7 @@ use shared::telemetry::log_failure;
 use time::OffsetDateTime;
 
 use crate::context::Context;
+use crate::openings;
 
 /// Rows a node gives at once.
 const PAGE: usize = 1000;
@@ -224,6 +225,7 @@ async fn advance(
     )
     .execute(&context.pool)
     .await?;
+    openings::heal(context, key, tip.finalized).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use shared::settlement::{ChainPayment, SettlementError, record_chain_payment};
 use sqlx::PgExecutor;
 
 use crate::context::Context;
-use crate::weigh::{Effect, Weighed, report_dispute, weigh};
+use crate::weigh::{Effect, Waited, Weighed, report_dispute, weigh};
 
 /// What looking led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub async fn examine_confirmed(
     signature: &str,
 ) -> Result<Examined, ExamineError> {
     if context.config.chain.settles_at_confirmed() {
-        let weighed = weigh(context, signature, 0, Commitment::Confirmed, true).await?;
+        let weighed = weigh(context, signature, 0, Commitment::Confirmed, Waited::Hardly).await?;
         return conclude(context, signature, Commitment::Confirmed, weighed).await;
     }
     let Shown { transaction, .. } =
@@ -82,9 +82,9 @@ pub async fn examine_final(
     context: &Context,
     signature: &str,
     slot: u64,
-    is_patient: bool,
+    waited: Waited,
 ) -> Result<Examined, ExamineError> {
-    let weighed = weigh(context, signature, slot, Commitment::Finalized, is_patient).await?;
+    let weighed = weigh(context, signature, slot, Commitment::Finalized, waited).await?;
     conclude(context, signature, Commitment::Finalized, weighed).await
 }
 

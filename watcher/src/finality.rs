@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::examine::{ExamineError, Examined, examine_final, list};
 use crate::gone;
 use crate::observe::FAILED;
+use crate::weigh::Waited;
 
 /// Signatures whose status is asked at once; nodes take no more.
 const BATCH: usize = 256;
@@ -36,6 +37,7 @@ struct Waiting {
     signature: String,
     slot: u64,
     attempts: i32,
+    found_at: time::OffsetDateTime,
 }
 
 /// Follows until the process stops.
@@ -73,7 +75,7 @@ pub async fn round(context: &Context) -> Result<usize, ExamineError> {
 
 async fn take(context: &Context, root: Option<u64>) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select signature as "signature!", slot, attempts as "attempts!"
+        r#"select signature as "signature!", slot, attempts as "attempts!", found_at as "found_at!"
            from take_signatures('confirmed', $1, $2, $3, $4)"#,
         i32::try_from(BATCH).unwrap_or(i32::MAX),
         interval(HOLD),
@@ -89,6 +91,7 @@ async fn take(context: &Context, root: Option<u64>) -> Result<Vec<Waiting>, sqlx
             .and_then(|slot| u64::try_from(slot).ok())
             .unwrap_or(0),
         attempts: row.attempts,
+        found_at: row.found_at,
     });
     Ok(waiting.collect())
 }
@@ -167,7 +170,16 @@ async fn try_settle(context: &Context, row: &Waiting) -> Result<Option<Duration>
     let is_first = row.attempts <= 1;
     let interval = Duration::from_millis(context.config.watcher.watch_finality_interval_ms);
     let interval_max = interval.max(ABSENT);
-    match examine_final(context, signature, row.slot, is_first).await? {
+    let absence = Duration::from_millis(context.config.chain.solana_node_absent_ms);
+    let age = time::OffsetDateTime::now_utc() - row.found_at;
+    let waited = if is_first {
+        Waited::Hardly
+    } else if age > absence {
+        Waited::Long
+    } else {
+        Waited::Some
+    };
+    match examine_final(context, signature, row.slot, waited).await? {
         Examined::Recorded(_) => {
             end(context, signature).await?;
             Ok(None)

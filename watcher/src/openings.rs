@@ -1,11 +1,12 @@
 //! Writes down what each deposit account held when its books began. A node may show a newer balance than that of the slot it
-//! names, so a balance counts once it is the same in a slot after everything that the first answer can have seen.
+//! names, so a balance counts, when enough nodes say it, once it is the same in a slot after everything that the first answer can have seen.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use shared::chain::{Balance, DepositAccount, NodeError};
+use futures::future::join_all;
+use shared::chain::{Balance, DepositAccount, GONE_SLOTS, NodeError, reached_by};
 use shared::telemetry::log_failure;
 use tokio::sync::Notify;
 
@@ -37,7 +38,8 @@ pub async fn round(context: &Context) -> Result<(), sqlx::Error> {
             continue;
         };
         let balance = match balance(context, account).await {
-            Ok(balance) => balance,
+            Ok(Some(balance)) => balance,
+            Ok(None) => continue,
             Err(error) => {
                 log_failure("a balance cannot be read now", &error);
                 continue;
@@ -50,22 +52,43 @@ pub async fn round(context: &Context) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn balance(context: &Context, account: &DepositAccount) -> Result<Balance, NodeError> {
-    let mut last = NodeError::Unavailable("none is configured".to_owned());
-    for node in context.nodes.each() {
-        match node.balance(account).await {
-            Ok(balance) => return Ok(balance),
-            Err(error) => last = error,
+/// What enough nodes say alike that an account holds, as of a slot that they have reached; `None` while they do not.
+async fn balance(
+    context: &Context,
+    account: &DepositAccount,
+) -> Result<Option<Balance>, NodeError> {
+    let (mut told, mut failed) = (Vec::new(), None);
+    for answer in join_all(context.nodes.each().map(|node| node.balance(account))).await {
+        match answer {
+            Ok(balance) => told.push(balance),
+            Err(error) => failed = Some(error),
         }
     }
-    Err(last)
+    match failed {
+        Some(error) if told.is_empty() => Err(error),
+        _ => Ok(alike(&told, context.nodes.agreement_now())),
+    }
+}
+
+/// The balance that so many say, with the slots that so many of them have reached: one that is far ahead begins no books.
+fn alike(told: &[Balance], needed: usize) -> Option<Balance> {
+    let units = told.first()?.units;
+    if told.iter().any(|balance| balance.units != units) {
+        return None;
+    }
+    Some(Balance {
+        slot: reached_by(needed, told.iter().map(|balance| balance.slot))?,
+        newest_slot: reached_by(needed, told.iter().map(|balance| balance.newest_slot))?,
+        units,
+    })
 }
 
 /// The slot in which an account held for sure what it holds now; `None` until there is one.
 fn constant_since(seen: &Seen, account: &str, now: Balance) -> Option<u64> {
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     match seen.get(account) {
-        Some(first) if first.units == now.units => {
+        // One that was further than the chain is now was not told the truth.
+        Some(first) if first.units == now.units && first.newest_slot <= now.newest_slot => {
             (now.slot >= first.newest_slot).then_some(now.slot)
         }
         _ => {
@@ -91,6 +114,31 @@ async fn begin_books(
     .execute(&context.pool)
     .await?;
     tracing::info!(account, units, slot, "the books of an account begin");
+    Ok(())
+}
+
+/// Books that begin ahead of what enough nodes have reached began with a lie: they begin anew.
+pub async fn heal(context: &Context, account: &str, finalized: u64) -> Result<(), sqlx::Error> {
+    let latest = finalized.saturating_add(GONE_SLOTS);
+    let healed = sqlx::query!(
+        "update deposit_accounts set opening_units = null, opening_slot = null where account = $1 and opening_slot > $2",
+        account,
+        i64::try_from(latest).unwrap_or(i64::MAX)
+    )
+    .execute(&context.pool)
+    .await?;
+    if healed.rows_affected() > 0 {
+        let mut seen = context
+            .openings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        seen.remove(account);
+        tracing::error!(
+            account,
+            chain = finalized,
+            "the books of an account began ahead of the chain; they begin anew"
+        );
+    }
     Ok(())
 }
 
@@ -121,6 +169,15 @@ mod tests {
                 "changed between",
                 vec![balance(10, 42, 7), balance(42, 74, 8)],
                 None,
+            ),
+            (
+                "far ahead at first",
+                vec![
+                    balance(1_010, 1_042, 7),
+                    balance(10, 42, 7),
+                    balance(42, 74, 7),
+                ],
+                Some(42),
             ),
             (
                 "changed, then the same",

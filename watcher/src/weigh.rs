@@ -55,14 +55,24 @@ pub enum Weighed {
     Disputed(Value),
 }
 
-/// Asks every node that is of use. `is_patient`: as long as none shows it, they are not asked for more; they have hardly
-/// had the time.
+/// How long a transaction has been waiting for the nodes' word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// They have hardly had the time: as long as none shows it, they are not asked for more.
+    Hardly,
+    /// It should be there.
+    Some,
+    /// As long as a node may be of no use: who cannot read it now is left out, as long as it does not deny it.
+    Long,
+}
+
+/// Asks every node that is of use.
 pub async fn weigh(
     context: &Context,
     signature: &str,
     slot: u64,
     commitment: Commitment,
-    is_patient: bool,
+    waited: Waited,
 ) -> Result<Weighed, ExamineError> {
     let asked = context.nodes.each().map(async |node| {
         if !node.is_asked() {
@@ -75,16 +85,29 @@ pub async fn weigh(
         .iter()
         .any(|(_, look)| matches!(look, Ok(Some(Look::Shown(_)))));
     // At confirmed a node that does not show it says nothing.
-    let stands = commitment == Commitment::Finalized && (is_shown || !is_patient);
+    let stands = commitment == Commitment::Finalized && (is_shown || waited != Waited::Hardly);
     let mut testimonies = Vec::new();
     let (mut unreadable, mut failed) = (None, None);
+    let mut readers_lacking = 0;
     for (node, look) in looks {
         let testimony = match look {
             Ok(Some(Look::Shown(shown))) => Testimony::Shows(effect(context, *shown).await?),
             Ok(Some(Look::Absent)) if stands => stand(node, signature).await,
             Ok(Some(Look::Unreadable(what))) => {
                 unreadable = Some(what);
-                Testimony::Silent
+                match unread(
+                    node,
+                    signature,
+                    stands && is_shown && waited == Waited::Long,
+                )
+                .await
+                {
+                    None => {
+                        readers_lacking += 1;
+                        Testimony::Silent
+                    }
+                    Some(said) => said,
+                }
             }
             Ok(Some(Look::Absent) | None) => Testimony::Silent,
             Err(error) => {
@@ -94,7 +117,10 @@ pub async fn weigh(
         };
         testimonies.push(testimony);
     }
-    match judge(&testimonies, slot, context.nodes.agreement_now()) {
+    let useful = context.nodes.each().filter(|node| !node.is_left_out());
+    let readers = useful.count().saturating_sub(readers_lacking).max(1);
+    let needed = context.nodes.agreement_now().min(readers);
+    match judge(&testimonies, slot, needed) {
         Judgement::Final(_) => {}
         Judgement::Absent => return Ok(Weighed::Absent),
         Judgement::Disputed => return Ok(Weighed::Disputed(answers(context, &testimonies))),
@@ -147,6 +173,17 @@ async fn stand(node: &Node, signature: &str) -> Testimony<Effect> {
     let standings = node.standings(&[signature.to_owned()]).await;
     let standing: Option<Standing> = standings.ok().and_then(|all| all.first().copied());
     standing.map_or(Testimony::Silent, Testimony::Lacks)
+}
+
+/// What a node says that cannot read it; `None` when it is to be left out: it calls it final, and that is all it can.
+async fn unread(node: &Node, signature: &str, is_asked: bool) -> Option<Testimony<Effect>> {
+    if !is_asked {
+        return Some(Testimony::Silent);
+    }
+    match stand(node, signature).await {
+        Testimony::Lacks(standing) if standing.sight == Sight::Final => None,
+        said => Some(said),
+    }
 }
 
 /// What each node said, for an operator. Nodes are told by their place, since their URLs may hold keys.

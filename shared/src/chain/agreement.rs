@@ -69,7 +69,7 @@ pub fn judge<E: Alike>(testimonies: &[Testimony<E>], slot: u64, needed: usize) -
         })
     };
     let Some(first) = shown.next() else {
-        return judge_unshown(testimonies, lacking(), slot);
+        return judge_unshown(testimonies, &lacking(), slot, needed);
     };
     let (mut alike, mut differ) = (1, false);
     for effect in shown {
@@ -96,8 +96,9 @@ pub fn judge<E: Alike>(testimonies: &[Testimony<E>], slot: u64, needed: usize) -
 
 fn judge_unshown<'a, E: Alike>(
     testimonies: &'a [Testimony<E>],
-    mut lacking: impl Iterator<Item = &'a Standing> + Clone,
+    lacking: &(impl Iterator<Item = &'a Standing> + Clone),
     slot: u64,
+    needed: usize,
 ) -> Judgement<'a, E> {
     if lacking
         .clone()
@@ -107,7 +108,15 @@ fn judge_unshown<'a, E: Alike>(
     }
     let have_all_answered = lacking.clone().count() == testimonies.len();
     let is_far = |standing: &Standing| standing.finalized > slot.saturating_add(GONE_SLOTS);
-    if have_all_answered && lacking.all(is_far) {
+    let front = reached_by(needed, lacking.clone().map(|standing| standing.finalized));
+    // One that stands still has answered, too: it will never have come so far.
+    let is_stale =
+        |standing: &Standing| Some(standing.finalized.saturating_add(GONE_SLOTS)) < front;
+    let far = lacking.clone().filter(|standing| is_far(standing)).count();
+    let have_all = lacking
+        .clone()
+        .all(|standing| is_far(standing) || is_stale(standing));
+    if have_all_answered && far >= needed && have_all {
         Judgement::Absent
     } else if testimonies
         .iter()
@@ -181,7 +190,7 @@ mod tests {
         let near = SLOT + LAG_SLOTS - 1;
         let far = SLOT + LAG_SLOTS;
         let gone = SLOT + GONE_SLOTS + 1;
-        let cases: [Case<'_>; 24] = [
+        let cases: [Case<'_>; 25] = [
             ("one node is all there is", vec![shows("paid")], 1, is_final),
             ("two alike", vec![shows("paid"), shows("paid")], 2, is_final),
             (
