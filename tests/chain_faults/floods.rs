@@ -10,13 +10,16 @@ use solana_transaction_error::TransactionError;
 
 use crate::books::until_paid_once;
 use crate::scene::{Bill, NEVER_MS, Net};
-use crate::waiting::{until, until_status};
+use crate::waiting::{LIMIT, until, until_status};
 
 /// Where the only signature of a transaction without a version begins.
 const SIGNATURE_AT: usize = 1;
 
 /// So many transactions that name these keys and pay nobody we know; every second one fails. One is signed, the others
 /// are copies under signatures of their own.
+/// The deposit accounts of three rails and the beacon.
+const KEYS: u64 = 4;
+
 fn worthless(net: &Net, count: usize, names: &[Pubkey]) -> Vec<FakeTransaction> {
     let somebody = Pubkey::new_unique();
     let build = |failing: bool| {
@@ -86,6 +89,11 @@ async fn case_34_a_payment_behind_a_page_of_dust_is_found_by_its_reference_alone
     let silence = NotificationFault::on(TopicKind::Logs).deliver(Delivery::Omit);
     net.node().notification_fault(silence);
     let bill = Bill::new(&deployment).await;
+    // Histories are read twice when a subscription begins.
+    net.node()
+        .wait_for_calls(RpcMethod::GetSignaturesForAddress, 2 * KEYS, LIMIT)
+        .await
+        .unwrap();
     let reference = &bill.references[..1];
     net.chain.land_all(worthless(&net, 300, reference));
     net.chain.land(net.payment(&bill));

@@ -48,7 +48,7 @@ async fn a_node_that_is_far_ahead_expires_nothing() {
         claims_to_be_far_ahead(&net.nodes[1]);
         let sends = net.node().count(RpcMethod::SendTransaction);
 
-        rounds(net.node(), 8).await;
+        rounds(net.node(), 16).await;
 
         is_sending(&deployment, &signature, "it can still land").await;
         let sent = net.node().count(RpcMethod::SendTransaction);

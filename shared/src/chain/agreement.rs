@@ -292,6 +292,16 @@ mod tests {
                 2,
                 Open,
             ),
+            (
+                "two of three are far, one stands still",
+                vec![
+                    lacks(gone, Unknown),
+                    lacks(gone, Unknown),
+                    lacks(SLOT - GONE_SLOTS, Unknown),
+                ],
+                2,
+                Absent,
+            ),
             ("one fails", vec![lacks(gone, Unknown), Silent], 2, Open),
             (
                 "one fails, one is needed",

@@ -1,7 +1,7 @@
 //! Whether a node is of use: one that keeps failing, or stands still, is not waited for for ever. What it fails at is told
 //! apart: a node that tells its slot and refuses transactions says nothing about payments.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use solana_rpc_client_api::request::RpcRequest;
@@ -17,11 +17,15 @@ const EVIDENCE: [RpcRequest; 4] = [
 /// Fewer failures are an accident, however far apart.
 const FAILURES_MIN: u32 = 3;
 
+/// When any node of a deployment was further than before: a chain that stands still is no fault of its nodes.
+pub(super) type Front = Arc<Mutex<Option<Instant>>>;
+
 /// What is known of one node's usefulness.
 #[derive(Debug)]
 pub(super) struct Liveness {
     /// How long a node may be of no use before it is left out.
     patience: Duration,
+    front: Front,
     known: Mutex<Known>,
 }
 
@@ -52,23 +56,26 @@ struct Stand {
 }
 
 impl Known {
-    fn is_left_out(&self, patience: Duration) -> bool {
+    fn is_left_out(&self, patience: Duration, front: &Front) -> bool {
+        let front = *front.lock().unwrap_or_else(PoisonError::into_inner);
         let is_long = |from: Instant, to: Instant| to.saturating_duration_since(from) > patience;
         let is_failing = |failing: &Failing| {
             failing.count >= FAILURES_MIN && is_long(failing.first_at, failing.last_at)
         };
         self.failing.iter().flatten().any(is_failing)
-            || self
-                .finalized
-                .is_some_and(|stand| is_long(stand.first_at, stand.last_at))
+            || self.finalized.is_some_and(|stand| {
+                is_long(stand.first_at, stand.last_at)
+                    && front.is_some_and(|front| is_long(stand.first_at, front))
+            })
     }
 }
 
 impl Liveness {
     /// Of a node that has not been asked yet.
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(patience: Duration, front: Front) -> Self {
         Self {
             patience,
+            front,
             known: Mutex::default(),
         }
     }
@@ -101,6 +108,9 @@ impl Liveness {
         self.change(label, |known| {
             // One that jumped far ahead for a moment, and back, advances from there.
             let before = known.finalized.filter(|stand| stand.slot == slot);
+            if before.is_none() {
+                *self.front.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+            }
             known.finalized = Some(Stand {
                 slot,
                 first_at: before.map_or(now, |stand| stand.first_at),
@@ -111,13 +121,13 @@ impl Liveness {
 
     /// Whether it has been of no use for too long.
     pub(super) fn is_left_out(&self) -> bool {
-        self.known().is_left_out(self.patience)
+        self.known().is_left_out(self.patience, &self.front)
     }
 
     /// Whether to ask it: one that is left out only now and then, to see whether it is of use again.
     pub(super) fn is_asked(&self, now: Instant, pause: Duration) -> bool {
         let mut known = self.known();
-        if !known.is_left_out(self.patience) {
+        if !known.is_left_out(self.patience, &self.front) {
             return true;
         }
         let is_due = known.probed_at.is_none_or(|at| at + pause <= now);
@@ -134,7 +144,7 @@ impl Liveness {
     fn change(&self, label: &str, change: impl FnOnce(&mut Known)) {
         let mut known = self.known();
         change(&mut known);
-        let is_left_out = known.is_left_out(self.patience);
+        let is_left_out = known.is_left_out(self.patience, &self.front);
         if is_left_out == known.was_left_out {
             return;
         }
@@ -168,6 +178,8 @@ mod tests {
         Answered(RpcRequest),
         Failed(RpcRequest),
         At(u64),
+        /// Another one was further than before.
+        Other,
     }
 
     type Case = (&'static str, Vec<(u64, Did)>, bool);
@@ -175,7 +187,7 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn a_node_is_left_out_once_it_was_of_no_use_for_too_long() {
-        use Did::{Answered, At, Failed};
+        use Did::{Answered, At, Failed, Other};
         use RpcRequest::{GetBalance, GetSlot, GetTransaction};
         let failing = |seconds: &[u64], request| -> Vec<(u64, Did)> {
             seconds
@@ -189,7 +201,7 @@ mod tests {
             history
         };
         let long = failing(&[0, 50, 99], GetTransaction);
-        let cases: [Case; 11] = [
+        let cases: [Case; 12] = [
             ("never asked", Vec::new(), false),
             (
                 "fails for long",
@@ -229,7 +241,16 @@ mod tests {
                 failing(&[0, 50, 99], GetBalance),
                 false,
             ),
-            ("stands still", vec![(0, At(7)), (99, At(7))], true),
+            (
+                "stands still",
+                vec![(0, At(7)), (98, Other), (99, At(7))],
+                true,
+            ),
+            (
+                "all stand still",
+                vec![(0, At(7)), (1, Other), (99, At(7))],
+                false,
+            ),
             ("advances", vec![(0, At(7)), (99, At(8))], false),
             (
                 "came back from far ahead",
@@ -238,13 +259,15 @@ mod tests {
             ),
         ];
         for (what, history, expected) in cases {
-            let (liveness, start) = (Liveness::new(PATIENCE), Instant::now());
+            let (front, start) = (Front::default(), Instant::now());
+            let liveness = Liveness::new(PATIENCE, Arc::clone(&front));
             let at = |second| start + Duration::from_secs(second);
             for (second, did) in history {
                 match did {
                     Answered(request) => liveness.answered("node", request),
                     Failed(request) => liveness.failed("node", request, at(second)),
                     At(slot) => liveness.advanced("node", slot, at(second)),
+                    Other => *front.lock().unwrap() = Some(at(second)),
                 }
             }
             assert_eq!(liveness.is_left_out(), expected, "{what}");
@@ -253,7 +276,7 @@ mod tests {
 
     #[test]
     fn who_is_left_out_is_asked_now_and_then() {
-        let (liveness, start) = (Liveness::new(PATIENCE), Instant::now());
+        let (liveness, start) = (Liveness::new(PATIENCE, Front::default()), Instant::now());
         let at = |second| start + Duration::from_secs(second);
         let pause = Duration::from_secs(10);
         assert!(liveness.is_asked(at(0), pause));

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::liveness::Liveness;
+use super::liveness::{Front, Liveness};
 
 use futures::future::join_all;
 use serde::de::DeserializeOwned;
@@ -14,8 +14,9 @@ use solana_rpc_client_api::client_error::{Error as ClientError, ErrorKind};
 use solana_rpc_client_api::custom_error::{
     JSON_RPC_SERVER_ERROR_BLOCK_NOT_AVAILABLE,
     JSON_RPC_SERVER_ERROR_BLOCK_STATUS_NOT_AVAILABLE_YET,
+    JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND,
     JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED, JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
-    JSON_RPC_SERVER_ERROR_SLOT_SKIPPED,
+    JSON_RPC_SERVER_ERROR_SLOT_SKIPPED, JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION,
 };
 use solana_rpc_client_api::request::{RpcError, RpcRequest};
 use tokio::sync::SetOnce;
@@ -30,6 +31,12 @@ const PASSING: [i64; 5] = [
     JSON_RPC_SERVER_ERROR_BLOCK_NOT_AVAILABLE,
     JSON_RPC_SERVER_ERROR_SLOT_SKIPPED,
     JSON_RPC_SERVER_ERROR_BLOCK_STATUS_NOT_AVAILABLE_YET,
+];
+
+/// Refusals that say something about what was asked for.
+const ANSWERS: [i64; 2] = [
+    JSON_RPC_SERVER_ERROR_UNSUPPORTED_TRANSACTION_VERSION,
+    JSON_RPC_SERVER_ERROR_FILTER_TRANSACTION_NOT_FOUND,
 ];
 
 /// How much later than the first one a node that did not answer in time lately may take a transaction.
@@ -96,13 +103,17 @@ impl Nodes {
     /// Nodes behind these clients; `None` without any.
     #[must_use]
     pub fn from_clients(clients: Vec<RpcClient>, config: &ChainConfig) -> Option<Self> {
+        let front = Front::default();
         let node = |(place, client)| Node {
             label: format!("node {}", place + 1),
             client,
             timeout: Duration::from_millis(config.solana_rpc_timeout_ms),
             cooldown: Duration::from_millis(config.solana_node_cooldown_ms),
             rest: Mutex::new(None),
-            liveness: Liveness::new(Duration::from_millis(config.solana_node_absent_ms)),
+            liveness: Liveness::new(
+                Duration::from_millis(config.solana_node_absent_ms),
+                Arc::clone(&front),
+            ),
         };
         let nodes: Vec<Node> = clients.into_iter().enumerate().map(node).collect();
         let agreement = config.solana_agreement.min(nodes.len());
@@ -240,8 +251,11 @@ impl Node {
             Err(_) => (self.silent(), true),
         };
         match error {
-            NodeError::Refused { .. } => self.liveness.answered(&self.label, request),
-            NodeError::Unavailable(_) | NodeError::Unreadable(_) => {
+            NodeError::Refused { code, .. } if ANSWERS.contains(&code) => {
+                self.liveness.answered(&self.label, request);
+            }
+            // Limits are told in words of a provider's own, too.
+            NodeError::Refused { .. } | NodeError::Unavailable(_) | NodeError::Unreadable(_) => {
                 self.liveness.failed(&self.label, request, Instant::now());
             }
         }
