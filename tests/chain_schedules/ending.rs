@@ -101,7 +101,9 @@ async fn unfinished(pool: &PgPool) -> Vec<String> {
         "select s.signature, s.state, s.note from chain_signatures s where s.state in ('found', 'confirmed')
          union all
          select c.signature, 'credit ' || c.state, null from chain_credits c
-         where c.settled_at is null and c.state <> 'reversed'",
+         where c.settled_at is null and c.state <> 'reversed'
+         union all
+         select d.account, 'books not begun', null from deposit_accounts d where d.opening_slot is null",
     )
     .fetch_all(pool)
     .await
