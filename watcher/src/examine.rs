@@ -207,6 +207,18 @@ pub async fn list(
     reason: &'static str,
     detail: Option<&Value>,
 ) -> Result<(), sqlx::Error> {
+    // Once it can be read, the note goes, and the row below with it. Whoever has it no more has nothing to say.
+    let noted = sqlx::query!(
+        "update chain_signatures set note = $2 where signature = $1 and taken_by = $3",
+        signature,
+        reason,
+        context.id
+    )
+    .execute(&context.pool)
+    .await?;
+    if noted.rows_affected() == 0 {
+        return Ok(());
+    }
     let is_news = sqlx::query_scalar!(
         r#"insert into unattributed_deposits as u (signature, reason, detail) values ($1, $2, $3)
            on conflict (signature, account)
@@ -224,13 +236,5 @@ pub async fn list(
         tracing::error!(signature, reason, "a transaction waits for an operator");
         metrics::counter!("quittance_chain_unjudged_total", "reason" => reason).increment(1);
     }
-    // Once it can be read, the note goes, and the row above with it.
-    sqlx::query!(
-        "update chain_signatures set note = $2 where signature = $1",
-        signature,
-        reason
-    )
-    .execute(&context.pool)
-    .await?;
     Ok(())
 }
