@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::future::join_all;
-use shared::chain::{GONE_SLOTS, NodeError, Sight, Standing};
+use shared::chain::{GONE_SLOTS, Sight, Standing};
 use shared::db::interval;
 use shared::telemetry::log_failure;
 
@@ -99,7 +98,11 @@ async fn take(context: &Context, root: Option<u64>) -> Result<Vec<Waiting>, sqlx
 /// Asks every node where all of it stands, and returns what may be final or gone; the rest is due again in time.
 async fn sift(context: &Context, waiting: Vec<Waiting>) -> Result<Vec<Waiting>, ExamineError> {
     let signatures: Vec<String> = waiting.iter().map(|row| row.signature.clone()).collect();
-    let answers = match standings(context, &signatures).await {
+    let answers = match context
+        .nodes
+        .ask_useful(|node| node.standings(&signatures))
+        .await
+    {
         Ok(answers) => answers,
         Err(error) => {
             postpone(context, &signatures, FAILED).await?;
@@ -123,26 +126,6 @@ async fn sift(context: &Context, waiting: Vec<Waiting>) -> Result<Vec<Waiting>, 
     let pause = Duration::from_millis(context.config.watcher.watch_finality_interval_ms);
     postpone_untried(context, &early, pause).await?;
     Ok(due)
-}
-
-/// Where every node that answers sees these transactions; an error only when none answers.
-async fn standings(
-    context: &Context,
-    signatures: &[String],
-) -> Result<Vec<Vec<Standing>>, NodeError> {
-    let asked = context.nodes.each().filter(|node| node.is_asked());
-    let asked = asked.map(|node| node.standings(signatures));
-    let (mut answers, mut failed) = (Vec::new(), None);
-    for answer in join_all(asked).await {
-        match answer {
-            Ok(standings) => answers.push(standings),
-            Err(error) => failed = Some(error),
-        }
-    }
-    match failed {
-        Some(error) if answers.is_empty() => Err(error),
-        _ => Ok(answers),
-    }
 }
 
 /// Settles one, or says when to look again. What fails is due again soon, and nothing else is.

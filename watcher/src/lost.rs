@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
 use shared::chain::{NodeError, Sight};
 use shared::db::interval;
 use tokio::sync::Notify;
@@ -55,18 +54,14 @@ pub async fn round(context: &Context) -> Result<usize, LostError> {
         return Ok(0);
     }
     let signatures: Vec<String> = dropped.iter().map(|row| row.signature.clone()).collect();
-    let asked = context.nodes.each().map(|node| node.standings(&signatures));
-    let (mut answers, mut failed) = (Vec::new(), None);
-    for answer in join_all(asked).await {
-        match answer {
-            Ok(standings) => answers.push(standings),
-            Err(error) => failed = Some(error),
+    let asked = context.nodes.ask_all(|node| node.standings(&signatures));
+    let answers = match asked.await {
+        Ok(answers) => answers,
+        Err(error) => {
+            postpone(context, &signatures, UNHEARD).await?;
+            return Err(error.into());
         }
-    }
-    if let (true, Some(error)) = (answers.is_empty(), failed) {
-        postpone(context, &signatures, UNHEARD).await?;
-        return Err(error.into());
-    }
+    };
     for (place, row) in dropped.iter().enumerate() {
         let is_known = |standings: &Vec<_>| {
             standings

@@ -106,19 +106,28 @@ impl Nodes {
         Ok(furthest)
     }
 
-    /// The greatest block height at a commitment.
-    pub async fn greatest_height(&self, commitment: Commitment) -> Result<u64, NodeError> {
-        let heights = self.ask_all(|node| node.block_height(commitment)).await?;
-        Ok(heights.into_iter().max().unwrap_or(0))
-    }
-
     /// Asks all nodes at once; an error only when none answers.
-    async fn ask_all<'a, T, F: Future<Output = Result<T, NodeError>>>(
+    pub async fn ask_all<'a, T, F: Future<Output = Result<T, NodeError>>>(
         &'a self,
         ask: impl Fn(&'a Node) -> F,
     ) -> Result<Vec<T>, NodeError> {
+        Self::ask_each(self.each(), ask).await
+    }
+
+    /// As `ask_all`, those that are of use: one that is left out only now and then.
+    pub async fn ask_useful<'a, T, F: Future<Output = Result<T, NodeError>>>(
+        &'a self,
+        ask: impl Fn(&'a Node) -> F,
+    ) -> Result<Vec<T>, NodeError> {
+        Self::ask_each(self.each().filter(|node| node.is_asked()), ask).await
+    }
+
+    async fn ask_each<'a, T, F: Future<Output = Result<T, NodeError>>>(
+        nodes: impl Iterator<Item = &'a Node>,
+        ask: impl Fn(&'a Node) -> F,
+    ) -> Result<Vec<T>, NodeError> {
         let (mut answers, mut failed) = (Vec::new(), None);
-        for answer in join_all(self.each().map(ask)).await {
+        for answer in join_all(nodes.map(ask)).await {
             match answer {
                 Ok(answer) => answers.push(answer),
                 Err(error) => failed = Some(error),
