@@ -45,7 +45,7 @@ begin
 end
 $$;
 
--- Locks the invoices that a transaction was or is for.
+-- Locks the invoices that a transaction was (unless null) or is for.
 drop function lock_credited(text, text[]);
 create function lock_credited(p_signature text, p_more text[]) returns text[] language plpgsql as $$
 declare
@@ -169,7 +169,8 @@ begin
     select array_agg(c.invoice) into v_invoices from unnest(p_credit_accounts, p_credit_invoices) as c (account, invoice)
     where c.account <> all (v_judged);
     if v_known and v_judged = '{}' or v_invoices is not null then
-        v_invoices := lock_credited(p_signature, v_invoices);
+        -- Final accounts' invoices have nothing new.
+        v_invoices := lock_credited(case when v_judged = '{}' then p_signature end, v_invoices);
     end if;
     if v_known and p_at_confirmed then
         v_paying := exists (select from chain_credits c where c.signature = p_signature and c.paid_units > 0);
