@@ -13,8 +13,9 @@ $$;
 
 -- The base units that pay the invoice: rounded up, as its payment URI asks for.
 create function units_due(i invoices) returns numeric language sql immutable as $$
-    select div(i.amount_micro * units_per_token(i.rail) + price - 1, price)
-    from (select coalesce(i.fx_micro_per_token, 1000000)::numeric as price) as rate
+    -- Without a subquery: so it becomes a part of whatever expression asks.
+    select div(i.amount_micro * units_per_token(i.rail) + coalesce(i.fx_micro_per_token, 1000000) - 1,
+               coalesce(i.fx_micro_per_token, 1000000))
 $$;
 
 -- Credits a user from the treasury. The balance row must be locked by the caller, or be about to be.

@@ -126,11 +126,22 @@ begin
 end
 $$;
 
+-- What was found is followed once it is recorded, and done with once it is final; only whoever holds it may say so.
+create function advance_signature(p_signature text, p_slot bigint, p_final boolean, p_watcher uuid, p_accounts_known integer)
+returns void language plpgsql as $$
+begin
+    update chain_signatures s
+    set state = case when p_final then 'done' else 'confirmed' end, slot = p_slot, attempts = 0, next_at = now(),
+        note = null, absences = 0, absent_since = null, taken_by = null, accounts_known = p_accounts_known
+    where s.signature = p_signature and s.taken_by = p_watcher and (p_final or s.state = 'found');
+end
+$$;
+
 -- Records what a transaction did, as verified at a commitment, and settles what it settles. Recording the same again
 -- changes nothing; a later look (another slot after a fork, or finality) replaces an earlier one until it is final. What is
 -- final stays as it is, account by account: one that was added since is added to it. What had settled by an earlier look
 -- (which only happens when confirmed payments settle) is never counted anew: if the later look differs, an operator is
--- told of both.
+-- told of both. The signature moves on with what is recorded.
 drop function record_chain_payment(text, bigint, boolean, boolean, text[], bigint[], text[], text[], bigint[],
                                    text[], bigint[], text[], text[], text);
 create function record_chain_payment(
@@ -139,40 +150,47 @@ create function record_chain_payment(
     p_credit_accounts text[], p_credit_invoices text[], p_credit_units bigint[],
     p_open_accounts text[], p_open_units numeric[], p_open_reasons text[], p_open_invoices text[], p_open_rails text[],
     p_out_accounts text[], p_out_units bigint[],
-    p_sol_price_micro bigint, p_dust_below_micro bigint, p_trace text,
+    p_sol_price_micro bigint, p_dust_below_micro bigint, p_watcher uuid, p_accounts_known integer, p_trace text,
     out paid text[], out batch_id bigint, out topics text[], out messages text[]
 ) language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     v_state    text := case when p_final then 'finalized' else 'confirmed' end;
-    -- Accounts that were judged for good.
-    v_judged   text[];
-    v_known    boolean;
+    -- Accounts that it is known to have paid; those of them that were judged for good.
+    v_known    text[];
+    v_judged   text[] := '{}';
+    -- An earlier look may be changed by this one.
+    v_again    boolean;
+    -- Something of it is taken back by this look, or comes back.
+    v_turned   boolean := false;
     v_paying   boolean := false;
     v_invoices text[];
     v_gains    text[] := '{}';
 begin
     paid := '{}'; topics := '{}'; messages := '{}';
     perform lock_signature(p_signature);
-    select array_agg(p.account), count(*) > 0 into v_judged, v_known from chain_payments p where p.signature = p_signature;
-    if exists (select from chain_payments p where p.signature = p_signature and p.state = 'finalized') then
+    select coalesce(array_agg(p.account), '{}'), coalesce(array_agg(p.account) filter (where p.state = 'finalized'), '{}')
+    into v_known, v_judged from chain_payments p where p.signature = p_signature;
+    if v_judged <> '{}' then
+        -- What is not final yet was reversed when the others became final.
+        v_judged := v_known;
         if not p_final then
+            perform advance_signature(p_signature, p_slot, p_final, p_watcher, p_accounts_known);
             return;
         end if;
-    else
-        v_judged := '{}';
     end if;
+    v_again := v_known <> '{}' and v_judged = '{}';
     if cardinality(p_credit_accounts) > 0 then
         perform check_credits(p_signature, p_accounts, p_nets, p_credit_accounts, p_credit_invoices, p_credit_units);
     end if;
     select array_agg(c.invoice) into v_invoices from unnest(p_credit_accounts, p_credit_invoices) as c (account, invoice)
     where c.account <> all (v_judged);
-    if v_known and v_judged = '{}' or v_invoices is not null then
+    if v_again or v_invoices is not null then
         -- Final accounts' invoices have nothing new.
-        v_invoices := lock_credited(case when v_judged = '{}' then p_signature end, v_invoices);
+        v_invoices := lock_credited(case when v_again then p_signature end, v_invoices);
     end if;
-    if v_known and p_at_confirmed then
+    if v_again and p_at_confirmed then
         v_paying := exists (select from chain_credits c where c.signature = p_signature and c.paid_units > 0);
     end if;
 
@@ -189,9 +207,12 @@ begin
                               else excluded.block_time end,
             slot = excluded.slot, net_units = excluded.net_units, state = excluded.state, updated_at = clock_timestamp();
     end loop;
-    if v_known and v_judged = '{}' then
+    if v_again and not v_known <@ p_accounts then
         update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
         where p.signature = p_signature and p.state <> 'reversed' and p.account <> all (p_accounts);
+    end if;
+    if v_again then
+        with seen as (
         update chain_credits c
         set units = case when c.settled_at is null and c.paid_units = 0 then coalesce(n.units, c.units) else c.units end,
             state = case when n.units is null
@@ -200,7 +221,9 @@ begin
         from chain_credits q
         left join unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
             on n.account = q.account and n.invoice = q.invoice_id
-        where q.signature = p_signature and c.id = q.id;
+        where q.signature = p_signature and c.id = q.id
+        returning 'reversed' in (q.state, c.state) as turned)
+        select coalesce(bool_or(s.turned), false) into v_turned from seen s;
     end if;
     for n in 1 .. cardinality(p_credit_accounts) loop
         continue when p_credit_accounts[n] = any (v_judged);
@@ -208,7 +231,7 @@ begin
         values (p_signature, p_credit_accounts[n], p_credit_invoices[n], p_credit_units[n], v_state)
         on conflict (signature, account, invoice_id) do nothing;
     end loop;
-    if v_known and v_judged = '{}' then
+    if v_turned then
         perform list_reversals(p_signature);
     end if;
 
@@ -218,7 +241,7 @@ begin
             values (p_signature, p_out_accounts[n], p_slot, p_out_units[n])
             on conflict do nothing;
         end loop;
-        if v_known and v_judged = '{}' then
+        if v_turned then
             insert into unattributed_deposits (signature, account, units, reason, invoice_id)
             select p_signature, c.account, n.units, 'changed_after_settlement', c.invoice_id
             from unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
@@ -244,6 +267,8 @@ begin
                            p_open_rails[n], p_open_accounts[n] = any (v_gains) and p_open_reasons[n] <> 'netted_out',
                            p_sol_price_micro, p_dust_below_micro);
     end loop;
+    -- Last: whoever notes it again waits for this lock.
+    perform advance_signature(p_signature, p_slot, p_final, p_watcher, p_accounts_known);
 end
 $$;
 
@@ -434,9 +459,10 @@ $$;
 revoke execute on function
     units_remaining(invoices), lock_credited(text, text[]), list_reversals(text),
     check_credits(text, text[], bigint[], text[], text[], bigint[]),
+    advance_signature(text, bigint, boolean, uuid, integer),
     leave_open(text, text, numeric, text, text, text, boolean, bigint, bigint),
     record_chain_payment(text, bigint, timestamptz, boolean, boolean, text[], bigint[], text[], text[], bigint[],
-                         text[], numeric[], text[], text[], text[], text[], bigint[], bigint, bigint, text),
+                         text[], numeric[], text[], text[], text[], text[], bigint[], bigint, bigint, uuid, integer, text),
     reverse_chain_payment(text, bigint, text), grace_window(timestamptz, timestamptz, integer),
     end_invoices(text[], timestamptz, text),
     expire_read(text, text, text, bigint, timestamptz, integer, timestamptz, text)
@@ -444,6 +470,6 @@ revoke execute on function
 grant execute on function units_remaining(invoices) to quittance_api;
 grant execute on function
     record_chain_payment(text, bigint, timestamptz, boolean, boolean, text[], bigint[], text[], text[], bigint[],
-                         text[], numeric[], text[], text[], text[], text[], bigint[], bigint, bigint, text),
+                         text[], numeric[], text[], text[], text[], text[], bigint[], bigint, bigint, uuid, integer, text),
     reverse_chain_payment(text, bigint, text)
     to quittance_watcher;

@@ -10,8 +10,9 @@ use stack::chain::{Chain, Gift, Token, Wallet};
 use stack::deployment::Builder;
 use stack::{Console, Deployment, Frames};
 
-/// How long anything on chain may take: a real validator needs some 15 s to finality.
-pub const LIMIT: Duration = Duration::from_secs(90);
+/// How long anything on chain may take: a real validator needs some 15 s to finality, and one that shares its machine two
+/// minutes to forget a blockhash.
+pub const LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
 /// Enough for every payment of a test.
 const PURSE: Gift = Gift {

@@ -64,7 +64,7 @@ pub async fn record_on(
             array_fill($2, array[cardinality($6)]), $6::numeric[], array_fill('untagged'::text, array[cardinality($6)]),
             array_fill(null::text, array[cardinality($6)]),
             array_fill((select rail from deposit_accounts where account = $2), array[cardinality($6)]),
-            '{}', '{}', null, 0, '0af7651916cd43dd8448eb211c80319c')",
+            '{}', '{}', null, 0, null, 0, '0af7651916cd43dd8448eb211c80319c')",
     )
     .bind(signature)
     .bind(account)

@@ -52,6 +52,7 @@ pub const CHAIN: &[&str] = &[
     "select lock_signature('s')",
     "select lock_credited('s', '{}')",
     "select list_reversals('s')",
+    "select advance_signature('s', 1, true, null, 0)",
     "select submission_wait_seconds('inv_0000000000000001', 1)",
     "alter function reverse_chain_payment(text, bigint, text) security invoker",
     "drop trigger invoices_reference_sweep on invoices",
@@ -60,7 +61,7 @@ pub const CHAIN: &[&str] = &[
 /// What only the watcher does.
 pub const WATCHER_ONLY: &[&str] = &[
     "select record_chain_payment('s', 1, null, true, false, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
-         '{}', 1, 1, 't')",
+         '{}', 1, 1, null, 0, 't')",
     "select reverse_chain_payment('part', 1, 't')",
     "select settle_ended_invoices(10, 1, 't')",
     "select take_signatures('found', 10, interval '1 second', gen_random_uuid())",

@@ -64,6 +64,8 @@ impl Look {
             block_time: self.block_time,
             commitment: self.commitment,
             verdict: &effects.0,
+            watcher: None,
+            accounts_known: 0,
         };
         record_chain_payment(pool, &payment, &self.rules, &TraceId::generate()).await
     }

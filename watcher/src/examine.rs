@@ -16,7 +16,7 @@ use crate::weigh::{Effect, Waited, Weighed, report_dispute, weigh};
 /// What looking led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Examined {
-    /// Everything it did is recorded, at this slot.
+    /// Everything it did is recorded, at this slot, and its signature has moved on.
     Recorded(u64),
     /// No node has it at this commitment, yet.
     Waiting,
@@ -165,6 +165,8 @@ async fn record(
         block_time: transaction.block_time,
         commitment,
         verdict,
+        watcher: Some(context.id),
+        accounts_known: context.accounts_known(),
     };
     let rules = context.settle_rules();
     let trace = TraceId::generate();

@@ -163,10 +163,7 @@ async fn try_settle(context: &Context, row: &Waiting) -> Result<Option<Duration>
         Waited::Some
     };
     match examine_final(context, signature, row.slot, waited).await? {
-        Examined::Recorded(_) => {
-            end(context, signature).await?;
-            Ok(None)
-        }
+        Examined::Recorded(_) => Ok(None),
         Examined::Absent => {
             let is_gone = gone::count(context, signature, row.slot).await?;
             Ok((!is_gone).then(|| gone::pause(context)))
@@ -218,21 +215,6 @@ async fn postpone_untried(
         signatures,
         interval(pause),
         context.id
-    )
-    .execute(&context.pool)
-    .await?;
-    Ok(())
-}
-
-/// Nothing more to do for a signature: what it did is recorded for good.
-async fn end(context: &Context, signature: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update chain_signatures
-         set state = 'done', note = null, absences = 0, absent_since = null, taken_by = null, accounts_known = $3
-         where signature = $1 and taken_by = $2",
-        signature,
-        context.id,
-        context.accounts_known()
     )
     .execute(&context.pool)
     .await?;

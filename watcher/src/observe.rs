@@ -23,6 +23,8 @@ const ABSENT_MS: [u64; 6] = [250, 500, 1_000, 2_000, 4_000, 30_000];
 /// After so long a signature that no node has ever shown is held against what every node knows, wherever it may have
 /// landed.
 const NEVER_SHOWN: time::Duration = time::Duration::minutes(10);
+/// What is taken beyond the free places: in a burst one statement takes for many.
+const AHEAD: usize = 32;
 /// The wait after a failure of ours or of all nodes.
 pub const FAILED: Duration = Duration::from_secs(1);
 
@@ -43,8 +45,9 @@ pub async fn examine_found(context: Context) {
         let Ok(first) = Arc::clone(&places).acquire_owned().await else {
             break;
         };
-        let free = i32::try_from(places.available_permits() + 1).unwrap_or(i32::MAX);
-        let taken = match take(&context, free).await {
+        let free = places.available_permits() + 1;
+        let limit = i32::try_from(free + AHEAD).unwrap_or(i32::MAX);
+        let taken = match take(&context, limit).await {
             Ok(taken) => taken,
             Err(error) => {
                 shared::telemetry::log_failure("found signatures cannot be read", &error);
@@ -62,6 +65,10 @@ pub async fn examine_found(context: Context) {
         }
         let mut place = Some(first);
         for row in taken {
+            if context.shutdown.is_stopping() {
+                // Whoever lives takes over what was not begun.
+                break;
+            }
             let place = match place.take() {
                 Some(place) => Some(place),
                 None => Arc::clone(&places).acquire_owned().await.ok(),
@@ -130,7 +137,7 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
     let attempt = usize::try_from(row.attempts - 1).unwrap_or(0);
     match examine_confirmed(context, &row.signature).await? {
         Examined::Recorded(slot) => {
-            confirm(context, &row.signature, slot).await?;
+            context.ripening.wait_for(slot);
             Ok(true)
         }
         Examined::Waiting | Examined::Seen | Examined::Absent => {
@@ -154,24 +161,6 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
         Examined::Disputed => wait(context, &row.signature, attempt).await,
         Examined::Listed => wait_for_reader(context, row, attempt).await,
     }
-}
-
-/// It is recorded, and followed until it is final.
-async fn confirm(context: &Context, signature: &str, slot: u64) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update chain_signatures
-         set state = 'confirmed', slot = $2, attempts = 0, next_at = now(), note = null, absences = 0, absent_since = null,
-             taken_by = null, accounts_known = $4
-         where signature = $1 and state = 'found' and taken_by = $3",
-        signature,
-        i64::try_from(slot).unwrap_or(i64::MAX),
-        context.id,
-        context.accounts_known()
-    )
-    .execute(&context.pool)
-    .await?;
-    context.ripening.wait_for(slot);
-    Ok(())
 }
 
 /// Looks again after a while, ever more rarely.

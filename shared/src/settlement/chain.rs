@@ -4,6 +4,7 @@
 use solana_pubkey::Pubkey;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::SettlementError;
 use crate::chain::{Commitment, Verdict};
@@ -23,6 +24,10 @@ pub struct ChainPayment<'a> {
     pub commitment: Commitment,
     /// What it did.
     pub verdict: &'a Verdict,
+    /// Who holds the signature, which moves on with this.
+    pub watcher: Option<Uuid>,
+    /// How many deposit accounts were known when it was judged.
+    pub accounts_known: i32,
 }
 
 /// How to settle what is recorded.
@@ -69,7 +74,7 @@ pub async fn record_chain_payment(
     let row = sqlx::query!(
         r#"select paid as "paid!", batch_id, topics, messages
            from record_chain_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text[]::numeric[], $13, $14, $15,
-                                     $16, $17, $18, $19, $20)"#,
+                                     $16, $17, $18, $19, $20, $21, $22)"#,
         payment.signature,
         count(payment.slot)?,
         payment.block_time.and_then(moment),
@@ -89,6 +94,8 @@ pub async fn record_chain_payment(
         &out_units,
         rules.sol_price_micro,
         rules.dust_below_micro,
+        payment.watcher,
+        payment.accounts_known,
         trace.as_str()
     )
     .fetch_one(executor)
