@@ -10,7 +10,7 @@ use crate::checks::Violations;
 use crate::driver::Driver;
 use crate::ground::Ground;
 
-const SCHEDULES: u64 = 100;
+const SCHEDULES: u64 = 1_000;
 const STEPS: usize = 50;
 /// How many failures are shown before the rest is left.
 const FAILURES_MAX: usize = 5;
