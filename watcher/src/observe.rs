@@ -9,9 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::context::Context;
-use crate::examine::{ExamineError, Examined, examine_confirmed, list};
+use crate::examine::{ExamineError, Examined, examine_confirmed, examine_final, list};
 use crate::gone;
 use crate::lost::RETRY_MAX;
+use crate::weigh::Waited;
 
 /// How often to look without being told: another process may have found something.
 const LOOK: Duration = Duration::from_millis(200);
@@ -135,7 +136,12 @@ async fn work(context: &Context, row: Taken) {
 /// Examines once; true when it is off this list.
 async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
     let attempt = usize::try_from(row.attempts - 1).unwrap_or(0);
-    match examine_confirmed(context, &row.signature).await? {
+    let examined = match examine_rooted(context, row).await? {
+        Some(Examined::Recorded(_)) => return Ok(true),
+        Some(examined) => examined,
+        None => examine_confirmed(context, &row.signature).await?,
+    };
+    match examined {
         Examined::Recorded(slot) => {
             context.ripening.wait_for(slot);
             Ok(true)
@@ -161,6 +167,22 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
         Examined::Disputed => wait(context, &row.signature, attempt).await,
         Examined::Listed => wait_for_reader(context, row, attempt).await,
     }
+}
+
+/// Examines what the chain's root has passed as final at once: in a burst much is, before its turn comes, and one look is
+/// enough then. `None` if it is to be looked at as it always is.
+async fn examine_rooted(
+    context: &Context,
+    row: &Taken,
+) -> Result<Option<Examined>, ExamineError> {
+    let silence = Duration::from_millis(context.config.watcher.watch_silence_ms);
+    let root = context.ripening.root(silence);
+    let Some(slot) = row.slot.filter(|slot| root.is_some_and(|root| *slot <= root)) else {
+        return Ok(None);
+    };
+    let examined = examine_final(context, &row.signature, slot, Waited::Hardly).await?;
+    let is_told = matches!(examined, Examined::Recorded(_) | Examined::Disputed);
+    Ok(is_told.then_some(examined))
 }
 
 /// Looks again after a while, ever more rarely.

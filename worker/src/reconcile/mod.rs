@@ -1,7 +1,8 @@
 //! The books against the chain: what each deposit account held in a final slot, and what it held then by the books.
 //!
 //! The chain is asked first and its answer kept; the books are asked once they are complete up to that slot. Until then
-//! nothing is said, and the age of the last comparison tells. What differs is looked at again before it is believed.
+//! nothing is said, and the age of the last comparison tells. What differs is looked at again, and again, before it is
+//! believed: there are nodes that show a balance in the middle of a slot.
 
 mod look;
 mod rows;
@@ -22,6 +23,10 @@ use look::{Look, Verdict, judge};
 const POLL: Duration = Duration::from_millis(250);
 /// How much longer one node's slot is waited for than another's: it may be ahead of the chain.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// A difference is believed once so many looks have shown one.
+const LOOKS: u32 = 4;
+/// The pause between them.
+const AGAIN: Duration = Duration::from_secs(2);
 /// An answer of the chain is kept for so long; then it is asked anew.
 const KEPT: Duration = Duration::from_mins(10);
 
@@ -45,8 +50,15 @@ struct Comparison {
     looks: Vec<Look>,
     /// Since when there are books for the first of them.
     begun: Option<Instant>,
-    /// It differed before.
-    is_second: bool,
+    /// How many looks it is.
+    looked: u32,
+}
+
+/// An account that differed, and when it is looked at again.
+struct Doubt {
+    account: DepositAccount,
+    looked: u32,
+    due: Instant,
 }
 
 /// Compares accounts; what the chain said is kept from one round to the next.
@@ -54,6 +66,7 @@ pub struct Reconciler {
     pool: PgPool,
     nodes: Nodes,
     open: BTreeMap<String, Comparison>,
+    doubts: BTreeMap<String, Doubt>,
     compared: BTreeSet<String>,
 }
 
@@ -64,6 +77,7 @@ impl Reconciler {
             pool,
             nodes,
             open: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             compared: BTreeSet::new(),
         }
     }
@@ -75,7 +89,10 @@ impl Reconciler {
 
     /// The accounts that wait for their books.
     pub fn waiting(&self) -> impl Iterator<Item = &str> {
-        self.open.keys().map(String::as_str)
+        self.open
+            .keys()
+            .chain(self.doubts.keys())
+            .map(String::as_str)
     }
 
     /// Asks the chain about every account that does not wait for its books already.
@@ -85,8 +102,12 @@ impl Reconciler {
         let accounts = rows::followed(&self.pool).await?;
         let due = accounts
             .into_iter()
-            .filter(|account| !self.open.contains_key(&account.account.to_string()));
-        self.ask(due.collect(), false).await?;
+            .map(|account| (account, 1))
+            .filter(|(account, _)| {
+                let key = account.account.to_string();
+                !self.open.contains_key(&key) && !self.doubts.contains_key(&key)
+            });
+        self.ask(due.collect()).await?;
         Ok(())
     }
 
@@ -98,25 +119,35 @@ impl Reconciler {
     ) -> Result<(), ReconcileError> {
         let deadline = Instant::now() + limit;
         loop {
+            self.doubt().await?;
             self.compare_ready().await?;
-            if self.open.is_empty() || is_stopping() || Instant::now() >= deadline {
+            if self.waiting().next().is_none() || is_stopping() || Instant::now() >= deadline {
                 return Ok(());
             }
             tokio::time::sleep(POLL.min(limit)).await;
         }
     }
 
-    async fn ask(
-        &mut self,
-        accounts: Vec<DepositAccount>,
-        is_second: bool,
-    ) -> Result<(), sqlx::Error> {
+    /// Asks again about what differed.
+    async fn doubt(&mut self) -> Result<(), sqlx::Error> {
+        let now = Instant::now();
+        let due = self.doubts.extract_if(.., |_, doubt| doubt.due <= now);
+        let due: Vec<_> = due
+            .map(|(_, doubt)| (doubt.account, doubt.looked + 1))
+            .collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.ask(due).await
+    }
+
+    async fn ask(&mut self, accounts: Vec<(DepositAccount, u32)>) -> Result<(), sqlx::Error> {
         let at = rows::now(&self.pool).await?;
         let nodes = &self.nodes;
         let asked = accounts
             .into_iter()
-            .map(async |account| (look::at(nodes, &account).await, account));
-        for (looks, account) in join_all(asked).await {
+            .map(async |(account, looked)| (look::at(nodes, &account).await, account, looked));
+        for (looks, account, looked) in join_all(asked).await {
             if looks.is_empty() {
                 tracing::warn!(account = %account.account, "no node says what this account holds");
                 continue;
@@ -126,7 +157,7 @@ impl Reconciler {
                 taken: Instant::now(),
                 looks,
                 begun: None,
-                is_second,
+                looked,
                 account,
             };
             self.open
@@ -137,7 +168,6 @@ impl Reconciler {
 
     async fn compare_ready(&mut self) -> Result<(), ReconcileError> {
         let mut failed = None;
-        let mut again = Vec::new();
         let keys: Vec<String> = self.open.keys().cloned().collect();
         for key in keys {
             let Some(comparison) = self.open.get_mut(&key) else {
@@ -145,7 +175,16 @@ impl Reconciler {
             };
             match decide(&self.pool, comparison).await {
                 Ok(Decision::Wait) => {}
-                Ok(Decision::Again) => again.extend(self.open.remove(&key)),
+                Ok(Decision::Again) => {
+                    if let Some(comparison) = self.open.remove(&key) {
+                        let doubt = Doubt {
+                            account: comparison.account,
+                            looked: comparison.looked,
+                            due: Instant::now() + AGAIN,
+                        };
+                        self.doubts.insert(key, doubt);
+                    }
+                }
                 Ok(Decision::Done { is_compared }) => {
                     self.open.remove(&key);
                     if is_compared {
@@ -159,8 +198,6 @@ impl Reconciler {
                 }
             }
         }
-        let again = again.into_iter().map(|comparison| comparison.account);
-        self.ask(again.collect(), true).await?;
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 }
@@ -185,7 +222,7 @@ async fn decide(pool: &PgPool, comparison: &mut Comparison) -> Result<Decision, 
     match judge(&comparison.looks, is_over) {
         Verdict::Open => Ok(Decision::Wait),
         Verdict::Void => Ok(Decision::Done { is_compared: false }),
-        Verdict::Differs(_) | Verdict::Disputed(_) if !comparison.is_second => {
+        Verdict::Differs(_) | Verdict::Disputed(_) if comparison.looked < LOOKS => {
             tracing::warn!(
                 account,
                 "the books differ from what a node says; looking again"
