@@ -11,7 +11,7 @@ use shared::prices::Prices;
 use shared::settlement::SettleRules;
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -44,6 +44,8 @@ pub struct Context {
     pub found: Arc<Notify>,
     /// Histories must be read now: a subscription began.
     pub backfill: Arc<Notify>,
+    /// Turns at recording: a few at once are recorded sooner than many.
+    pub turns: Arc<Semaphore>,
     /// What waits for the chain's root.
     pub ripening: Arc<Ripening>,
     /// Cursors that are ahead of the chain.

@@ -171,13 +171,13 @@ async fn look(context: &Context, row: &Taken) -> Result<bool, ExamineError> {
 
 /// Examines what the chain's root has passed as final at once: in a burst much is, before its turn comes, and one look is
 /// enough then. `None` if it is to be looked at as it always is.
-async fn examine_rooted(
-    context: &Context,
-    row: &Taken,
-) -> Result<Option<Examined>, ExamineError> {
+async fn examine_rooted(context: &Context, row: &Taken) -> Result<Option<Examined>, ExamineError> {
     let silence = Duration::from_millis(context.config.watcher.watch_silence_ms);
     let root = context.ripening.root(silence);
-    let Some(slot) = row.slot.filter(|slot| root.is_some_and(|root| *slot <= root)) else {
+    let Some(slot) = row
+        .slot
+        .filter(|slot| root.is_some_and(|root| *slot <= root))
+    else {
         return Ok(None);
     };
     let examined = examine_final(context, &row.signature, slot, Waited::Hardly).await?;

@@ -40,7 +40,7 @@ impl Plan {
                 1_000,
                 200,
                 100_000,
-                vec![Small, Big, Big, Small, Small, Big, Big, Small],
+                vec![Small, Big, Big, Small, Small, Big],
                 380,
             ),
             Pace::Full => (300, 80, 100_000, vec![Small, Big], 60),

@@ -206,7 +206,8 @@ fn explanation(plan: &Plan, measured: &[Measured]) -> Vec<String> {
             plan.rate()
         ),
         "Rates and costs are medians over the rounds, percentiles are over the payments of all of them.".to_owned(),
-        "Settings are the defaults (histories every 10 s, finality every 1 s, 16 examinations at once).".to_owned(),
+        "Settings are the defaults (histories every 10 s, finality every 1 s, 16 examinations at once), but no reference is \
+         looked up by itself: the local chain has no index for that.".to_owned(),
         "The chain has slots of 50 ms, is final after 31, and tells subscribers up to 50 ms late.".to_owned(),
         format!(
             "Resolution: the node was asked every {:.1} ms (p99 {:.1}); events count when Redis delivers them.",
