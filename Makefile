@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up build test bench bench-watcher lint sqlx clean prerequisites
+.PHONY: help up build test schedules bench bench-watcher lint sqlx clean prerequisites
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STACK := $(TARGET)/debug/stack
@@ -25,6 +25,11 @@ test: prerequisites ## run all tests, on a temporary Postgres, Redis and chain
 	@tests/kit/prerequisites.sh
 	@cargo build --locked --workspace --bins --tests
 	@exec "$(STACK)" test -- cargo test --locked --workspace
+
+schedules: prerequisites ## run random schedules over nodes that lie (QUITTANCE_SCHEDULES=10000: so many)
+	@cargo build --locked --workspace --bins --tests
+	@QUITTANCE_SCHEDULE_SEED=$${QUITTANCE_SCHEDULE_SEED:-random} exec "$(STACK)" test -- \
+	    cargo test --locked --workspace --test chain_schedules -- --nocapture
 
 bench: prerequisites ## measure everything on stacks of its own (QUICK=1: in two minutes instead of ten; PART=pay: one part)
 	@$(if $(WITH_PEERS),tests/bench/peers/prerequisites.sh)

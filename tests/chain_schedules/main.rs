@@ -2,7 +2,7 @@
 //! kind arrive, and watchers die anywhere and return. The real watcher, in this process, on a real Postgres, without HTTP and
 //! without waiting.
 //!
-//! `QUITTANCE_SCHEDULES` says how many schedules run, `QUITTANCE_SCHEDULE_SEED` replays one.
+//! `QUITTANCE_SCHEDULES` says how many schedules run, `QUITTANCE_SCHEDULE_SEED` replays one, or is `random`.
 #![expect(
     clippy::unwrap_used,
     reason = "a test suite: a failed step fails its test"

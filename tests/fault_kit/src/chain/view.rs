@@ -63,13 +63,23 @@ impl View {
 
     /// A transaction as it is told here, if it is known at all.
     fn see<'a>(&self, state: &State, landed: &'a Landed) -> Option<Seen<'a>> {
+        self.see_since(state, landed, self.history_from)
+    }
+
+    /// The same, with a history from this slot on.
+    fn see_since<'a>(
+        &self,
+        state: &State,
+        landed: &'a Landed,
+        history_from: u64,
+    ) -> Option<Seen<'a>> {
         let signature = &landed.transaction.signature;
         let told = match self.lies.get(signature) {
             Some(lie) => Cow::Owned(lie.told(landed)),
             None => Cow::Borrowed(landed),
         };
         let is_known = told.slot <= self.slot(state, Commitment::Processed)
-            && told.slot >= self.history_from
+            && told.slot >= history_from
             && !self.hidden.contains(signature);
         if !is_known {
             return None;
@@ -131,20 +141,26 @@ impl View {
             .map(|(landed, _)| (landed.slot, landed.index))
     }
 
-    /// The account with everything that is settled enough.
+    /// The account with everything that is settled enough: a node that has forgotten its history has its accounts all the
+    /// same.
     pub(crate) fn account(
         &self,
         state: &State,
         key: &Pubkey,
         least: Commitment,
     ) -> Option<FakeAccount> {
+        let is_settled = |by: &Signature| {
+            let landed = self.invented.get(by).or_else(|| state.ledger.get(by));
+            let seen = landed.and_then(|landed| self.see_since(state, landed, 0));
+            seen.is_some_and(|(_, level)| level >= least)
+        };
         let base = state.accounts.get(key).cloned();
         state
             .changes
             .get(key)
             .into_iter()
             .flatten()
-            .filter(|change| self.find(state, &change.by, least).is_some())
+            .filter(|change| is_settled(&change.by))
             .fold(base, FakeAccount::changed)
     }
 }
