@@ -63,37 +63,32 @@ impl View {
 
     /// A transaction as it is told here, if it is known at all.
     fn see<'a>(&self, state: &State, landed: &'a Landed) -> Option<Seen<'a>> {
-        self.see_since(state, landed, self.history_from)
-    }
-
-    /// The same, with a history from this slot on.
-    fn see_since<'a>(
-        &self,
-        state: &State,
-        landed: &'a Landed,
-        history_from: u64,
-    ) -> Option<Seen<'a>> {
         let signature = &landed.transaction.signature;
         let told = match self.lies.get(signature) {
             Some(lie) => Cow::Owned(lie.told(landed)),
             None => Cow::Borrowed(landed),
         };
         let is_known = told.slot <= self.slot(state, Commitment::Processed)
-            && told.slot >= history_from
+            && told.slot >= self.history_from
             && !self.hidden.contains(signature);
         if !is_known {
             return None;
         }
-        let level = told.pinned.unwrap_or_else(|| {
-            if told.slot <= self.slot(state, Commitment::Finalized) {
+        let level = self.level_of(state, &told);
+        Some((told, level))
+    }
+
+    /// How settled what landed so is for whoever has come so far.
+    fn level_of(&self, state: &State, landed: &Landed) -> Commitment {
+        landed.pinned.unwrap_or_else(|| {
+            if landed.slot <= self.slot(state, Commitment::Finalized) {
                 Commitment::Finalized
-            } else if told.slot <= self.slot(state, Commitment::Confirmed) {
+            } else if landed.slot <= self.slot(state, Commitment::Confirmed) {
                 Commitment::Confirmed
             } else {
                 Commitment::Processed
             }
-        });
-        Some((told, level))
+        })
     }
 
     /// The transaction, if it is known at least at this commitment.
@@ -141,18 +136,18 @@ impl View {
             .map(|(landed, _)| (landed.slot, landed.index))
     }
 
-    /// The account with everything that is settled enough: a node that has forgotten its history has its accounts all the
-    /// same.
+    /// The account with everything that is settled enough: whatever a node says of transactions, or has forgotten of them,
+    /// its accounts are the chain's.
     pub(crate) fn account(
         &self,
         state: &State,
         key: &Pubkey,
         least: Commitment,
     ) -> Option<FakeAccount> {
+        let tip = self.slot(state, Commitment::Processed);
         let is_settled = |by: &Signature| {
-            let landed = self.invented.get(by).or_else(|| state.ledger.get(by));
-            let seen = landed.and_then(|landed| self.see_since(state, landed, 0));
-            seen.is_some_and(|(_, level)| level >= least)
+            let landed = state.ledger.get(by).filter(|landed| landed.slot <= tip);
+            landed.is_some_and(|landed| self.level_of(state, landed) >= least)
         };
         let base = state.accounts.get(key).cloned();
         state
