@@ -143,9 +143,9 @@ async fn a_node_far_ahead_for_a_moment_hides_nothing_that_comes_after() {
     let bill = Bill::new(&deployment).await;
     net.node().boast(1_000_000);
     net.chain.land(net.payment(&bill));
-    until("a cursor is ahead of the chain", async || {
+    until("every cursor is ahead of the chain", async || {
         let ahead: bool = sqlx::query_scalar(
-            "select coalesce(bool_or(cursor_slot > 100000), false) from watched_keys",
+            "select bool_and(coalesce(cursor_slot, 0) > 100000) from watched_keys",
         )
         .fetch_one(deployment.pool())
         .await
