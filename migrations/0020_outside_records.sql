@@ -159,7 +159,7 @@ declare
     v_state    text := case when p_final then 'finalized' else 'confirmed' end;
     -- Accounts that it is known to have paid; those of them that were judged for good.
     v_known    text[];
-    v_judged   text[] := '{}';
+    v_judged   text[];
     -- An earlier look may be changed by this one.
     v_again    boolean;
     -- Something of it is taken back by this look, or comes back.
@@ -207,22 +207,23 @@ begin
                               else excluded.block_time end,
             slot = excluded.slot, net_units = excluded.net_units, state = excluded.state, updated_at = clock_timestamp();
     end loop;
-    if v_again and not v_known <@ p_accounts then
-        update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
-        where p.signature = p_signature and p.state <> 'reversed' and p.account <> all (p_accounts);
-    end if;
     if v_again then
+        if not v_known <@ p_accounts then
+            update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
+            where p.signature = p_signature and p.state <> 'reversed' and p.account <> all (p_accounts);
+        end if;
         with seen as (
-        update chain_credits c
-        set units = case when c.settled_at is null and c.paid_units = 0 then coalesce(n.units, c.units) else c.units end,
-            state = case when n.units is null
-                              or (c.settled_at is not null or c.paid_units > 0) and n.units <> c.units then 'reversed'
-                         else v_state end
-        from chain_credits q
-        left join unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
-            on n.account = q.account and n.invoice = q.invoice_id
-        where q.signature = p_signature and c.id = q.id
-        returning 'reversed' in (q.state, c.state) as turned)
+            update chain_credits c
+            set units = case when c.settled_at is null and c.paid_units = 0 then coalesce(n.units, c.units) else c.units end,
+                state = case when n.units is null
+                                  or (c.settled_at is not null or c.paid_units > 0) and n.units <> c.units then 'reversed'
+                             else v_state end
+            from chain_credits q
+            left join unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
+                on n.account = q.account and n.invoice = q.invoice_id
+            where q.signature = p_signature and c.id = q.id
+            returning 'reversed' in (q.state, c.state) as turned
+        )
         select coalesce(bool_or(s.turned), false) into v_turned from seen s;
     end if;
     for n in 1 .. cardinality(p_credit_accounts) loop

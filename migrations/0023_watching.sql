@@ -173,9 +173,9 @@ grant update (reason, detail) on unattributed_deposits to quittance_watcher;
 revoke execute on function
     chain_payment_is_sound(bigint, text, bigint),
     chain_credit_is_sound(text, uuid, bigint, bigint, text, bigint, timestamptz, text),
-    is_news(chain_signatures, bigint, smallint, integer), note_signatures(text[], bigint[], text, smallint), take_signatures(text, integer, interval, uuid, bigint),
-    take_dropped(integer, interval), first_undecided_slot(), take_references(integer, integer, interval),
-    plan_references(text[]), postpone_references(text[], interval)
+    is_news(chain_signatures, bigint, smallint, integer), note_signatures(text[], bigint[], text, smallint),
+    take_signatures(text, integer, interval, uuid, bigint), take_dropped(integer, interval), first_undecided_slot(),
+    take_references(integer, integer, interval), plan_references(text[]), postpone_references(text[], interval)
     from public;
 grant execute on function note_signatures(text[], bigint[], text, smallint)
     to quittance_api, quittance_worker, quittance_watcher;

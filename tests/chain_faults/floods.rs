@@ -15,11 +15,11 @@ use crate::waiting::{LIMIT, until, until_status};
 /// Where the only signature of a transaction without a version begins.
 const SIGNATURE_AT: usize = 1;
 
-/// So many transactions that name these keys and pay nobody we know; every second one fails. One is signed, the others
-/// are copies under signatures of their own.
 /// The deposit accounts of three rails and the beacon.
 const KEYS: u64 = 4;
 
+/// So many transactions that name these keys and pay nobody we know; every second one fails. One is signed, the others
+/// are copies under signatures of their own.
 fn worthless(net: &Net, count: usize, names: &[Pubkey]) -> Vec<FakeTransaction> {
     let somebody = Pubkey::new_unique();
     let build = |failing: bool| {

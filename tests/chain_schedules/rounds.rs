@@ -13,10 +13,9 @@ use shared::prices::Prices;
 use shared::telemetry::Shutdown;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client::rpc_client::RpcClientConfig;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use watcher::context::Context;
-use watcher::examine::RECORDED_AT_ONCE;
 use watcher::{
     backfill, finality, lost, observe, openings, orphans, references, register, release,
 };
@@ -116,7 +115,7 @@ impl Watcher {
             held,
             found: Arc::new(Notify::new()),
             backfill: Arc::new(Notify::new()),
-            turns: Arc::new(Semaphore::new(RECORDED_AT_ONCE)),
+            turns: Arc::default(),
             ripening: Arc::default(),
             ahead: Arc::default(),
             openings: Arc::default(),

@@ -11,13 +11,14 @@ use shared::prices::Prices;
 use shared::settlement::SettleRules;
 use shared::telemetry::{Shutdown, log_failure};
 use sqlx::PgPool;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::backfill::Ahead;
 use crate::openings::Seen;
 use crate::ripening::Ripening;
+use crate::turns::Turns;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -44,8 +45,8 @@ pub struct Context {
     pub found: Arc<Notify>,
     /// Histories must be read now: a subscription began.
     pub backfill: Arc<Notify>,
-    /// Turns at recording: a few at once are recorded sooner than many.
-    pub turns: Arc<Semaphore>,
+    /// Who records now.
+    pub turns: Arc<Turns>,
     /// What waits for the chain's root.
     pub ripening: Arc<Ripening>,
     /// Cursors that are ahead of the chain.

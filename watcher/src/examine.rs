@@ -1,7 +1,5 @@
 //! One signature: fetched raw, decoded, judged by what it did, recorded. Twice is like once.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use shared::chain::{
     ChainTransaction, Commitment, Look, NodeError, Shown, TaggedInvoice, Unreadable, Verdict,
@@ -11,15 +9,9 @@ use shared::ids::{InvoiceId, TraceId};
 use shared::invoices::Rail;
 use shared::settlement::{ChainPayment, SettlementError, record_chain_payment};
 use sqlx::PgExecutor;
-use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::weigh::{Effect, Waited, Weighed, report_dispute, weigh};
-
-/// Payments that are recorded at the same time: more only keep each other from the processor.
-pub const RECORDED_AT_ONCE: usize = 2;
-/// The longest wait for a turn: whoever is held up by a lock holds up nobody else for longer.
-const TURN_MAX: Duration = Duration::from_millis(100);
 
 /// What looking led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +170,7 @@ async fn record(
     };
     let rules = context.settle_rules();
     let trace = TraceId::generate();
-    let turn = timeout(TURN_MAX, context.turns.acquire()).await;
+    let turn = context.turns.wait().await;
     let recorded = record_chain_payment(&context.pool, &payment, &rules, &trace).await;
     drop(turn);
     let recorded = match recorded {

@@ -20,4 +20,5 @@ pub mod release;
 pub mod retention;
 pub mod ripening;
 pub mod run;
+pub mod turns;
 pub mod weigh;

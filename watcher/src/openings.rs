@@ -1,11 +1,11 @@
 //! Writes down what each deposit account held when its books began. A node may show a newer balance than that of the slot it
-//! names, so a balance counts, when enough nodes say it, once it is the same in a slot after everything that the first answer can have seen.
+//! names, so a balance counts, when enough nodes say it, once it is the same in a slot after everything that the first
+//! answer can have seen.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use shared::chain::{Balance, DepositAccount, GONE_SLOTS, NodeError, reached_by};
 use shared::telemetry::log_failure;
 use tokio::sync::Notify;
@@ -57,17 +57,8 @@ async fn balance(
     context: &Context,
     account: &DepositAccount,
 ) -> Result<Option<Balance>, NodeError> {
-    let (mut told, mut failed) = (Vec::new(), None);
-    for answer in join_all(context.nodes.each().map(|node| node.balance(account))).await {
-        match answer {
-            Ok(balance) => told.push(balance),
-            Err(error) => failed = Some(error),
-        }
-    }
-    match failed {
-        Some(error) if told.is_empty() => Err(error),
-        _ => Ok(alike(&told, context.nodes.agreement_now())),
-    }
+    let told = context.nodes.ask_all(|node| node.balance(account)).await?;
+    Ok(alike(&told, context.nodes.agreement_now()))
 }
 
 /// The balance that so many say, with the slots that so many of them have reached: one that is far ahead begins no books.

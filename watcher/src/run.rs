@@ -13,12 +13,11 @@ use shared::prices::{FeedClientError, Prices};
 use shared::queue::RedisLink;
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::examine::RECORDED_AT_ONCE;
 use crate::{
     backfill, finality, follow, lease, lost, observe, openings, orphans, references, register,
     release, retention,
@@ -96,7 +95,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 held,
                 found: Arc::new(Notify::new()),
                 backfill: Arc::new(Notify::new()),
-                turns: Arc::new(Semaphore::new(RECORDED_AT_ONCE)),
+                turns: Arc::default(),
                 ripening: Arc::default(),
                 ahead: Arc::default(),
                 openings: Arc::default(),

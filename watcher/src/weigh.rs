@@ -86,6 +86,7 @@ pub async fn weigh(
         .any(|(_, look)| matches!(look, Ok(Some(Look::Shown(_)))));
     // At confirmed a node that does not show it says nothing.
     let stands = commitment == Commitment::Finalized && (is_shown || waited != Waited::Hardly);
+    let leaves_out = stands && is_shown && waited == Waited::Long;
     let mut testimonies = Vec::new();
     let (mut unreadable, mut failed) = (None, None);
     let mut readers_lacking = 0;
@@ -95,18 +96,17 @@ pub async fn weigh(
             Ok(Some(Look::Absent)) if stands => stand(node, signature).await,
             Ok(Some(Look::Unreadable(what))) => {
                 unreadable = Some(what);
-                match unread(
-                    node,
-                    signature,
-                    stands && is_shown && waited == Waited::Long,
-                )
-                .await
-                {
-                    None => {
-                        readers_lacking += 1;
-                        Testimony::Silent
-                    }
-                    Some(said) => said,
+                let said = if leaves_out {
+                    stand(node, signature).await
+                } else {
+                    Testimony::Silent
+                };
+                // It calls it final, and that is all it can.
+                if matches!(&said, Testimony::Lacks(standing) if standing.sight == Sight::Final) {
+                    readers_lacking += 1;
+                    Testimony::Silent
+                } else {
+                    said
                 }
             }
             Ok(Some(Look::Absent) | None) => Testimony::Silent,
@@ -173,17 +173,6 @@ async fn stand(node: &Node, signature: &str) -> Testimony<Effect> {
     let standings = node.standings(&[signature.to_owned()]).await;
     let standing: Option<Standing> = standings.ok().and_then(|all| all.first().copied());
     standing.map_or(Testimony::Silent, Testimony::Lacks)
-}
-
-/// What a node says that cannot read it; `None` when it is to be left out: it calls it final, and that is all it can.
-async fn unread(node: &Node, signature: &str, is_asked: bool) -> Option<Testimony<Effect>> {
-    if !is_asked {
-        return Some(Testimony::Silent);
-    }
-    match stand(node, signature).await {
-        Testimony::Lacks(standing) if standing.sight == Sight::Final => None,
-        said => Some(said),
-    }
 }
 
 /// What each node said, for an operator. Nodes are told by their place, since their URLs may hold keys.
