@@ -10,6 +10,7 @@ use futures::StreamExt as _;
 use shared::chain::{GONE_SLOTS, Sight, Standing};
 use shared::db::interval;
 use shared::telemetry::log_failure;
+use solana_rpc_client_api::request::RpcRequest;
 
 use crate::context::Context;
 use crate::examine::{ExamineError, Examined, examine_final, list};
@@ -100,7 +101,9 @@ async fn sift(context: &Context, waiting: Vec<Waiting>) -> Result<Vec<Waiting>, 
     let signatures: Vec<String> = waiting.iter().map(|row| row.signature.clone()).collect();
     let answers = match context
         .nodes
-        .ask_useful(|node| node.standings(&signatures))
+        .ask_useful(RpcRequest::GetSignatureStatuses, |node| {
+            node.standings(&signatures)
+        })
         .await
     {
         Ok(answers) => answers,

@@ -14,6 +14,7 @@ pub mod lost;
 pub mod observe;
 pub mod openings;
 pub mod orphans;
+pub mod recheck;
 pub mod references;
 pub mod register;
 pub mod release;

@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::{
-    backfill, finality, follow, lease, lost, observe, openings, orphans, references, register,
-    release, retention,
+    backfill, finality, follow, lease, lost, observe, openings, orphans, recheck, references,
+    register, release, retention,
 };
 
 /// Why the watcher could not start or stop as it should.
@@ -127,7 +127,7 @@ fn tasks(
     context: Context,
     share_keys: watch::Sender<BTreeSet<String>>,
     share_accounts: watch::Sender<Arc<Vec<DepositAccount>>>,
-) -> [JoinHandle<()>; 11] {
+) -> [JoinHandle<()>; 12] {
     [
         supervised(
             "lease",
@@ -135,6 +135,7 @@ fn tasks(
         ),
         supervised("follow", follow::follow(context.clone())),
         supervised("backfill", backfill::poll(context.clone())),
+        supervised("recheck", recheck::sweep(context.clone())),
         supervised("references", references::sweep(context.clone())),
         supervised("observe", observe::examine_found(context.clone())),
         supervised("finality", finality::track(context.clone())),

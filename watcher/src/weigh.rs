@@ -6,6 +6,7 @@ use shared::chain::{
     Alike, Commitment, Judgement, Look, Node, NodeError, Shown, Sight, Standing, Testimony,
     Unreadable, Verdict, judge, verify,
 };
+use solana_rpc_client_api::request::RpcRequest;
 
 use crate::context::Context;
 use crate::examine::{ExamineError, tagged_invoices};
@@ -75,7 +76,7 @@ pub async fn weigh(
     waited: Waited,
 ) -> Result<Weighed, ExamineError> {
     let asked = context.nodes.each().map(async |node| {
-        if !node.is_asked() {
+        if !node.is_asked(RpcRequest::GetTransaction) {
             return (node, Ok(None));
         }
         (node, node.look(signature, commitment).await.map(Some))

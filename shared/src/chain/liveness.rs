@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use solana_rpc_client_api::request::RpcRequest;
 
 /// What a node's word about payments rests on.
@@ -36,15 +37,17 @@ struct Known {
     /// How far it said to be last.
     finalized: Option<Stand>,
     was_left_out: bool,
-    /// When it was last asked although it is left out.
-    probed_at: Option<Instant>,
+    /// When it was last asked each kind of question although it is left out: an answer to one tells nothing of another.
+    probed_at: [Option<Instant>; EVIDENCE.len()],
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Failing {
     first_at: Instant,
     last_at: Instant,
     count: u32,
+    /// The parameters of the question that it failed at last.
+    params: Value,
 }
 
 /// A final slot, as long as it was told. Both ends are answers: that nobody asked says nothing.
@@ -89,18 +92,27 @@ impl Liveness {
         });
     }
 
-    /// It failed to.
-    pub(super) fn failed(&self, label: &str, request: RpcRequest, now: Instant) {
+    /// It failed to, asked with these parameters.
+    pub(super) fn failed(&self, label: &str, request: RpcRequest, params: Value, now: Instant) {
         self.change(label, |known| {
             let Some(place) = place(request) else { return };
-            let failing = known.failing[place].get_or_insert(Failing {
-                first_at: now,
+            let before = known.failing[place].take();
+            known.failing[place] = Some(Failing {
+                first_at: before.as_ref().map_or(now, |before| before.first_at),
                 last_at: now,
-                count: 0,
+                count: before.map_or(0, |before| before.count).saturating_add(1),
+                params,
             });
-            failing.last_at = now;
-            failing.count = failing.count.saturating_add(1);
         });
+    }
+
+    /// What it failed at last of each kind, without an answer since.
+    pub(super) fn unanswered(&self) -> Vec<(RpcRequest, Value)> {
+        let known = self.known();
+        let failing = EVIDENCE.iter().zip(&known.failing);
+        failing
+            .filter_map(|(request, failing)| Some((*request, failing.as_ref()?.params.clone())))
+            .collect()
     }
 
     /// It says that this slot is final.
@@ -124,15 +136,18 @@ impl Liveness {
         self.known().is_left_out(self.patience, &self.front)
     }
 
-    /// Whether to ask it: one that is left out only now and then, to see whether it is of use again.
-    pub(super) fn is_asked(&self, now: Instant, pause: Duration) -> bool {
+    /// Whether to ask it this kind of question: one that is left out only now and then, to see whether it is of use again.
+    pub(super) fn is_asked(&self, request: RpcRequest, now: Instant, pause: Duration) -> bool {
         let mut known = self.known();
+        let Some(place) = place(request) else {
+            return true;
+        };
         if !known.is_left_out(self.patience, &self.front) {
             return true;
         }
-        let is_due = known.probed_at.is_none_or(|at| at + pause <= now);
+        let is_due = known.probed_at[place].is_none_or(|at| at + pause <= now);
         if is_due {
-            known.probed_at = Some(now);
+            known.probed_at[place] = Some(now);
         }
         is_due
     }
@@ -169,6 +184,8 @@ fn place(request: RpcRequest) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const PATIENCE: Duration = Duration::from_mins(1);
@@ -265,7 +282,7 @@ mod tests {
             for (second, did) in history {
                 match did {
                     Answered(request) => liveness.answered("node", request),
-                    Failed(request) => liveness.failed("node", request, at(second)),
+                    Failed(request) => liveness.failed("node", request, Value::Null, at(second)),
                     At(slot) => liveness.advanced("node", slot, at(second)),
                     Other => *front.lock().unwrap() = Some(at(second)),
                 }
@@ -279,13 +296,26 @@ mod tests {
         let (liveness, start) = (Liveness::new(PATIENCE, Front::default()), Instant::now());
         let at = |second| start + Duration::from_secs(second);
         let pause = Duration::from_secs(10);
-        assert!(liveness.is_asked(at(0), pause));
+        let is_asked = |request, second| liveness.is_asked(request, at(second), pause);
+        assert!(is_asked(RpcRequest::GetTransaction, 0));
         for second in [0, 1, 99] {
-            liveness.failed("node", RpcRequest::GetTransaction, at(second));
+            liveness.failed(
+                "node",
+                RpcRequest::GetTransaction,
+                json!([second]),
+                at(second),
+            );
         }
-        let asked = [100, 105, 110, 119, 120].map(|second| liveness.is_asked(at(second), pause));
+        let unanswered = vec![(RpcRequest::GetTransaction, json!([99]))];
+        assert_eq!(liveness.unanswered(), unanswered);
+        let asked =
+            [100, 105, 110, 119, 120].map(|second| is_asked(RpcRequest::GetTransaction, second));
         assert_eq!(asked, [true, false, true, false, true]);
+        // Each kind of question has its turn: what it failed at is asked again, whatever else is asked before.
+        assert!(is_asked(RpcRequest::GetSignatureStatuses, 129));
+        assert!(is_asked(RpcRequest::GetTransaction, 130));
         liveness.answered("node", RpcRequest::GetTransaction);
-        assert!(liveness.is_asked(at(121), pause));
+        assert!(is_asked(RpcRequest::GetTransaction, 131));
+        assert_eq!(liveness.unanswered(), Vec::new());
     }
 }

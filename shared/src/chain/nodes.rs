@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::liveness::{Front, Liveness};
+use super::queries::Commitment;
 
 use futures::future::join_all;
 use serde::de::DeserializeOwned;
@@ -209,10 +210,25 @@ impl Node {
         self.liveness.is_left_out()
     }
 
-    /// Whether to ask it for its word: one that is left out only now and then, to see whether it is of use again.
+    /// Whether to ask it for its word of this kind: one that is left out only now and then, to see whether it is of use
+    /// again.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.liveness.is_asked(Instant::now(), self.cooldown)
+    pub fn is_asked(&self, request: RpcRequest) -> bool {
+        self.liveness
+            .is_asked(request, Instant::now(), self.cooldown)
+    }
+
+    /// Asks it again, if it is left out, how far it is and what it failed at: it is of use again as soon as it answers,
+    /// whether or not anything new happens.
+    pub async fn recheck(&self) {
+        if !self.is_left_out() {
+            return;
+        }
+        // What comes of it is noted.
+        let _ = self.slot(Commitment::Finalized).await;
+        for (request, params) in self.liveness.unanswered() {
+            let _ = self.call::<Value>(request, params).await;
+        }
     }
 
     /// Notes how far it says to be: one that stands still is of no use, whatever it answers.
@@ -241,6 +257,7 @@ impl Node {
         params: Value,
     ) -> Result<T, NodeError> {
         // The client itself waits out a throttling for minutes.
+        let question = params.clone();
         let answer = timeout(self.timeout, self.client.send::<T>(request, params)).await;
         let (error, is_silent) = match answer {
             Ok(Ok(result)) => {
@@ -256,7 +273,8 @@ impl Node {
             }
             // Limits are told in words of a provider's own, too.
             NodeError::Refused { .. } | NodeError::Unavailable(_) | NodeError::Unreadable(_) => {
-                self.liveness.failed(&self.label, request, Instant::now());
+                self.liveness
+                    .failed(&self.label, request, question, Instant::now());
             }
         }
         if matches!(error, NodeError::Unavailable(_)) {

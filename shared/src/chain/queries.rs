@@ -114,12 +114,13 @@ impl Nodes {
         Self::ask_each(self.each(), ask).await
     }
 
-    /// As `ask_all`, those that are of use: one that is left out only now and then.
+    /// As `ask_all`, those that are of use for this request: one that is left out only now and then.
     pub async fn ask_useful<'a, T, F: Future<Output = Result<T, NodeError>>>(
         &'a self,
+        request: RpcRequest,
         ask: impl Fn(&'a Node) -> F,
     ) -> Result<Vec<T>, NodeError> {
-        Self::ask_each(self.each().filter(|node| node.is_asked()), ask).await
+        Self::ask_each(self.each().filter(|node| node.is_asked(request)), ask).await
     }
 
     async fn ask_each<'a, T, F: Future<Output = Result<T, NodeError>>>(
@@ -133,10 +134,11 @@ impl Nodes {
                 Err(error) => failed = Some(error),
             }
         }
-        match failed {
-            Some(error) if answers.is_empty() => Err(error),
-            _ => Ok(answers),
+        if answers.is_empty() {
+            let nobody = || NodeError::Unavailable("nobody is asked now".to_owned());
+            return Err(failed.unwrap_or_else(nobody));
         }
+        Ok(answers)
     }
 
     /// The newest slot at a commitment.
