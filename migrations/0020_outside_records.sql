@@ -45,17 +45,16 @@ begin
 end
 $$;
 
--- Locks the invoices that a transaction was (unless null) or is for.
+-- Locks transactions, the invoices that they were for, and more of them, in the order that holds everywhere.
 drop function lock_credited(text, text[]);
-create function lock_credited(p_signature text, p_more text[]) returns text[] language plpgsql as $$
-declare
-    v_invoices text[];
+create function lock_credited(p_signatures text[], p_more text[]) returns void language plpgsql as $$
 begin
-    select array_agg(n.id) into v_invoices
-    from (select c.invoice_id as id from chain_credits c where c.signature = p_signature and c.invoice_id is not null
-          union select unnest(p_more)) as n;
-    perform from invoices i where i.id = any (v_invoices) order by i.id for update;
-    return v_invoices;
+    perform lock_signature(t.signature)
+    from (select distinct u.signature from unnest(p_signatures) as u (signature) order by u.signature) as t;
+    perform from invoices i
+    where i.id = any (array(select c.invoice_id from chain_credits c
+                            where c.signature = any (p_signatures) and c.invoice_id is not null) || p_more)
+    order by i.id for update;
 end
 $$;
 
@@ -126,79 +125,65 @@ begin
 end
 $$;
 
+-- One look at a transaction, as verified at a commitment: what it did. Units of what is not ours may be more than is counted
+-- in elsewhere.
+create type chain_look as (
+    signature text, slot bigint, landed_at timestamptz, is_final boolean, accounts_known integer,
+    accounts text[], nets bigint[],
+    credit_accounts text[], credit_invoices text[], credit_units bigint[],
+    open_accounts text[], open_units numeric[], open_reasons text[], open_invoices text[], open_rails text[],
+    out_accounts text[], out_units bigint[]
+);
+
 -- What was found is followed once it is recorded, and done with once it is final; only whoever holds it may say so.
-create function advance_signature(p_signature text, p_slot bigint, p_final boolean, p_watcher uuid, p_accounts_known integer)
-returns void language plpgsql as $$
+create function advance_signature(l chain_look, p_watcher uuid) returns void language plpgsql as $$
 begin
     update chain_signatures s
-    set state = case when p_final then 'done' else 'confirmed' end, slot = p_slot, attempts = 0, next_at = now(),
-        note = null, absences = 0, absent_since = null, taken_by = null, accounts_known = p_accounts_known
-    where s.signature = p_signature and s.taken_by = p_watcher and (p_final or s.state = 'found');
+    set state = case when l.is_final then 'done' else 'confirmed' end, slot = l.slot, attempts = 0, next_at = now(),
+        note = null, absences = 0, absent_since = null, taken_by = null, accounts_known = l.accounts_known
+    where s.signature = l.signature and s.taken_by = p_watcher and (l.is_final or s.state = 'found');
 end
 $$;
 
--- Records what a transaction did, as verified at a commitment, and settles what it settles. Recording the same again
--- changes nothing; a later look (another slot after a fork, or finality) replaces an earlier one until it is final. What is
--- final stays as it is, account by account: one that was added since is added to it. What had settled by an earlier look
--- (which only happens when confirmed payments settle) is never counted anew: if the later look differs, an operator is
--- told of both. The signature moves on with what is recorded.
-drop function record_chain_payment(text, bigint, boolean, boolean, text[], bigint[], text[], text[], bigint[],
-                                   text[], bigint[], text[], text[], text);
-create function record_chain_payment(
-    p_signature text, p_slot bigint, p_block_time timestamptz, p_final boolean, p_at_confirmed boolean,
-    p_accounts text[], p_nets bigint[],
-    p_credit_accounts text[], p_credit_invoices text[], p_credit_units bigint[],
-    p_open_accounts text[], p_open_units numeric[], p_open_reasons text[], p_open_invoices text[], p_open_rails text[],
-    p_out_accounts text[], p_out_units bigint[],
-    p_sol_price_micro bigint, p_dust_below_micro bigint, p_watcher uuid, p_accounts_known integer, p_trace text,
-    out paid text[], out batch_id bigint, out topics text[], out messages text[]
-) language plpgsql security definer set search_path = public, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-as $$
+-- Writes down what a look showed, for record_chain_looks; returns the invoices that it is news for, and the accounts whose
+-- judgement stands.
+create function record_look(l chain_look, p_at_confirmed boolean, out invoices text[], out judged text[])
+language plpgsql as $$
 declare
-    v_state    text := case when p_final then 'finalized' else 'confirmed' end;
-    -- Accounts that it is known to have paid; those of them that were judged for good.
-    v_known    text[];
-    v_judged   text[];
+    v_state  text := case when l.is_final then 'finalized' else 'confirmed' end;
+    -- Accounts that it is known to have paid.
+    v_known  text[];
     -- An earlier look may be changed by this one.
-    v_again    boolean;
+    v_again  boolean;
     -- Something of it is taken back by this look, or comes back.
-    v_turned   boolean := false;
-    v_paying   boolean := false;
-    v_invoices text[];
-    v_gains    text[] := '{}';
+    v_turned boolean := false;
+    v_paying boolean := false;
 begin
-    paid := '{}'; topics := '{}'; messages := '{}';
-    perform lock_signature(p_signature);
+    invoices := '{}';
     select coalesce(array_agg(p.account), '{}'), coalesce(array_agg(p.account) filter (where p.state = 'finalized'), '{}')
-    into v_known, v_judged from chain_payments p where p.signature = p_signature;
-    if v_judged <> '{}' then
+    into v_known, judged from chain_payments p where p.signature = l.signature;
+    if judged <> '{}' then
         -- What is not final yet was reversed when the others became final.
-        v_judged := v_known;
-        if not p_final then
-            perform advance_signature(p_signature, p_slot, p_final, p_watcher, p_accounts_known);
+        judged := v_known;
+        if not l.is_final then
             return;
         end if;
     end if;
-    v_again := v_known <> '{}' and v_judged = '{}';
-    if cardinality(p_credit_accounts) > 0 then
-        perform check_credits(p_signature, p_accounts, p_nets, p_credit_accounts, p_credit_invoices, p_credit_units);
+    v_again := v_known <> '{}' and judged = '{}';
+    if cardinality(l.credit_accounts) > 0 then
+        perform check_credits(l.signature, l.accounts, l.nets, l.credit_accounts, l.credit_invoices, l.credit_units);
     end if;
-    select array_agg(c.invoice) into v_invoices from unnest(p_credit_accounts, p_credit_invoices) as c (account, invoice)
-    where c.account <> all (v_judged);
-    if v_again or v_invoices is not null then
-        -- Final accounts' invoices have nothing new.
-        v_invoices := lock_credited(case when v_again then p_signature end, v_invoices);
-    end if;
-    if v_again and p_at_confirmed then
-        v_paying := exists (select from chain_credits c where c.signature = p_signature and c.paid_units > 0);
+    if v_again then
+        invoices := array(select distinct c.invoice_id from chain_credits c
+                          where c.signature = l.signature and c.invoice_id is not null);
+        v_paying := p_at_confirmed
+                    and exists (select from chain_credits c where c.signature = l.signature and c.paid_units > 0);
     end if;
 
-    for n in 1 .. cardinality(p_accounts) loop
-        continue when p_accounts[n] = any (v_judged);
-        v_gains := v_gains || p_accounts[n];
+    for n in 1 .. cardinality(l.accounts) loop
+        continue when l.accounts[n] = any (judged);
         insert into chain_payments as p (signature, account, slot, block_time, net_units, state)
-        values (p_signature, p_accounts[n], p_slot, p_block_time, p_nets[n], v_state)
+        values (l.signature, l.accounts[n], l.slot, l.landed_at, l.nets[n], v_state)
         on conflict (signature, account) do update set
             -- In another slot it landed at another time; but what has paid an invoice paid it when it did.
             seen_at = case when v_paying or p.state <> 'reversed' and p.slot = excluded.slot then p.seen_at
@@ -208,68 +193,132 @@ begin
             slot = excluded.slot, net_units = excluded.net_units, state = excluded.state, updated_at = clock_timestamp();
     end loop;
     if v_again then
-        if not v_known <@ p_accounts then
-            update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
-            where p.signature = p_signature and p.state <> 'reversed' and p.account <> all (p_accounts);
-        end if;
-        with seen as (
-            update chain_credits c
-            set units = case when c.settled_at is null and c.paid_units = 0 then coalesce(n.units, c.units) else c.units end,
-                state = case when n.units is null
-                                  or (c.settled_at is not null or c.paid_units > 0) and n.units <> c.units then 'reversed'
-                             else v_state end
-            from chain_credits q
-            left join unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
-                on n.account = q.account and n.invoice = q.invoice_id
-            where q.signature = p_signature and c.id = q.id
-            returning 'reversed' in (q.state, c.state) as turned
-        )
-        select coalesce(bool_or(s.turned), false) into v_turned from seen s;
+        v_turned := change_looked_at(l, v_known, v_state);
     end if;
-    for n in 1 .. cardinality(p_credit_accounts) loop
-        continue when p_credit_accounts[n] = any (v_judged);
+    for n in 1 .. cardinality(l.credit_accounts) loop
+        -- Final accounts' invoices have nothing new.
+        continue when l.credit_accounts[n] = any (judged);
         insert into chain_credits (signature, account, invoice_id, units, state)
-        values (p_signature, p_credit_accounts[n], p_credit_invoices[n], p_credit_units[n], v_state)
+        values (l.signature, l.credit_accounts[n], l.credit_invoices[n], l.credit_units[n], v_state)
         on conflict (signature, account, invoice_id) do nothing;
+        invoices := invoices || l.credit_invoices[n];
     end loop;
     if v_turned then
-        perform list_reversals(p_signature);
+        perform list_reversals(l.signature);
     end if;
+    if l.is_final then
+        perform finish_look(l, judged, v_turned);
+    end if;
+end
+$$;
 
-    if p_final then
-        for n in 1 .. cardinality(p_out_accounts) loop
-            insert into chain_outflows (signature, account, slot, units)
-            values (p_signature, p_out_accounts[n], p_slot, p_out_units[n])
-            on conflict do nothing;
-        end loop;
-        if v_turned then
-            insert into unattributed_deposits (signature, account, units, reason, invoice_id)
-            select p_signature, c.account, n.units, 'changed_after_settlement', c.invoice_id
-            from unnest(p_credit_accounts, p_credit_invoices, p_credit_units) as n (account, invoice, units)
-            join chain_credits c on c.signature = p_signature and c.account = n.account and c.invoice_id = n.invoice
-            where c.state = 'reversed'
-            on conflict do nothing;
+-- Brings what an earlier look recorded in line with this one; whether something of it is taken back, or comes back.
+create function change_looked_at(l chain_look, p_known text[], p_state text) returns boolean language plpgsql as $$
+declare
+    v_turned boolean;
+begin
+    if not p_known <@ l.accounts then
+        update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
+        where p.signature = l.signature and p.state <> 'reversed' and p.account <> all (l.accounts);
+    end if;
+    with seen as (
+        update chain_credits c
+        set units = case when c.settled_at is null and c.paid_units = 0 then coalesce(n.units, c.units) else c.units end,
+            state = case when n.units is null
+                              or (c.settled_at is not null or c.paid_units > 0) and n.units <> c.units then 'reversed'
+                         else p_state end
+        from chain_credits q
+        left join unnest(l.credit_accounts, l.credit_invoices, l.credit_units) as n (account, invoice, units)
+            on n.account = q.account and n.invoice = q.invoice_id
+        where q.signature = l.signature and c.id = q.id
+        returning 'reversed' in (q.state, c.state) as turned
+    )
+    select coalesce(bool_or(s.turned), false) into v_turned from seen s;
+    return v_turned;
+end
+$$;
+
+-- What only a final look tells: what left, and what an operator must know of what an earlier look had settled.
+create function finish_look(l chain_look, p_judged text[], p_turned boolean) returns void language plpgsql as $$
+begin
+    for n in 1 .. cardinality(l.out_accounts) loop
+        insert into chain_outflows (signature, account, slot, units)
+        values (l.signature, l.out_accounts[n], l.slot, l.out_units[n])
+        on conflict do nothing;
+    end loop;
+    if p_turned then
+        insert into unattributed_deposits (signature, account, units, reason, invoice_id)
+        select l.signature, c.account, n.units, 'changed_after_settlement', c.invoice_id
+        from unnest(l.credit_accounts, l.credit_invoices, l.credit_units) as n (account, invoice, units)
+        join chain_credits c on c.signature = l.signature and c.account = n.account and c.invoice_id = n.invoice
+        where c.state = 'reversed'
+        on conflict do nothing;
+    end if;
+    -- What came to an account that nobody followed yet is no stray now.
+    delete from unattributed_deposits u
+    where u.signature = l.signature and u.account = any (l.accounts) and u.account <> all (p_judged)
+      and u.reason = 'other_account';
+end
+$$;
+
+-- Records what transactions did, and settles what they settle, all of it or nothing. Recording the same again changes
+-- nothing; a later look (another slot after a fork, or finality) replaces an earlier one until it is final. What is final
+-- stays as it is, account by account: one that was added since is added to it. What had settled by an earlier look (which
+-- only happens when confirmed payments settle) is never counted anew: if the later look differs, an operator is told of
+-- both. The signatures move on with what is recorded. With p_lock_timeout_ms nobody who holds something is waited for for
+-- longer.
+drop function record_chain_payment(text, bigint, boolean, boolean, text[], bigint[], text[], text[], bigint[],
+                                   text[], bigint[], text[], text[], text);
+create function record_chain_looks(p_looks jsonb, p_at_confirmed boolean, p_sol_price_micro bigint,
+    p_dust_below_micro bigint, p_watcher uuid, p_lock_timeout_ms integer, p_trace text,
+    out paid text[], out batch_id bigint, out topics text[], out messages text[]
+) language plpgsql security definer set search_path = public, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    v_looks      chain_look[];
+    v_signatures text[];
+    v_credited   text[];
+    v_done       record;
+    v_invoices   text[] := '{}';
+    -- Signatures, each with an account that was judged before.
+    v_judged     text[] := '{}';
+begin
+    paid := '{}'; topics := '{}'; messages := '{}';
+    if p_lock_timeout_ms is not null then
+        perform set_config('lock_timeout', p_lock_timeout_ms::text, true);
+    end if;
+    v_looks := array(select l from jsonb_populate_recordset(null::chain_look, p_looks) as l
+                     order by l.signature, l.is_final);
+    v_signatures := array(select l.signature from unnest(v_looks) as l);
+    v_credited := array(select unnest(l.credit_invoices) from unnest(v_looks) as l);
+    perform lock_credited(v_signatures, v_credited);
+    for n in 1 .. cardinality(v_looks) loop
+        v_done := record_look(v_looks[n], p_at_confirmed);
+        v_invoices := v_invoices || v_done.invoices;
+        if v_done.judged <> '{}' then
+            v_judged := v_judged || array(select v_signatures[n] || ' ' || j from unnest(v_done.judged) as j);
         end if;
-        -- What came to an account that nobody followed yet is no stray now.
-        delete from unattributed_deposits u
-        where u.signature = p_signature and u.account = any (v_gains) and u.reason = 'other_account';
-    end if;
-
-    if v_invoices is not null then
+    end loop;
+    if v_invoices <> '{}' then
         select s.paid, s.topics, s.messages into paid, topics, messages
         from settle_chain_invoices(v_invoices, p_at_confirmed, p_sol_price_micro, p_trace) as s;
         if cardinality(topics) > 0 then
             batch_id := keep_events(topics, messages);
         end if;
     end if;
-    for n in 1 .. case when p_final then cardinality(p_open_accounts) else 0 end loop
-        continue when p_open_accounts[n] = any (v_judged);
-        perform leave_open(p_signature, p_open_accounts[n], p_open_units[n], p_open_reasons[n], p_open_invoices[n],
-                           p_open_rails[n], p_open_accounts[n] = any (v_gains) and p_open_reasons[n] <> 'netted_out',
-                           p_sol_price_micro, p_dust_below_micro);
+    perform leave_open(o.signature, o.account, o.units, o.reason, o.invoice, o.rail, o.is_gain, p_sol_price_micro,
+                       p_dust_below_micro)
+    from (select l.signature, o.*, o.account = any (l.accounts) and o.reason <> 'netted_out' as is_gain
+          from unnest(v_looks) as l,
+               unnest(l.open_accounts, l.open_units, l.open_reasons, l.open_invoices, l.open_rails)
+                   as o (account, units, reason, invoice, rail)
+          where l.is_final and l.signature || ' ' || o.account <> all (v_judged)
+          order by o.account, l.signature) as o;
+    -- Last: whoever notes one again waits for this lock.
+    for n in 1 .. cardinality(v_looks) loop
+        perform advance_signature(v_looks[n], p_watcher);
     end loop;
-    -- Last: whoever notes it again waits for this lock.
-    perform advance_signature(p_signature, p_slot, p_final, p_watcher, p_accounts_known);
 end
 $$;
 
@@ -283,14 +332,15 @@ as $$
 declare
     v_invoices text[];
 begin
-    perform lock_signature(p_signature);
+    perform lock_credited(array[p_signature], '{}');
     update chain_payments p set state = 'reversed', updated_at = clock_timestamp()
     where p.signature = p_signature and p.state = 'confirmed';
     reversed := found;
     if not reversed then
         return;
     end if;
-    v_invoices := lock_credited(p_signature, '{}');
+    v_invoices := array(select distinct c.invoice_id from chain_credits c
+                        where c.signature = p_signature and c.invoice_id is not null);
     update chain_credits c set state = 'reversed' where c.signature = p_signature and c.state = 'confirmed';
     perform list_reversals(p_signature);
     select s.topics, s.messages into topics, messages
@@ -458,19 +508,16 @@ end
 $$;
 
 revoke execute on function
-    units_remaining(invoices), lock_credited(text, text[]), list_reversals(text),
-    check_credits(text, text[], bigint[], text[], text[], bigint[]),
-    advance_signature(text, bigint, boolean, uuid, integer),
+    units_remaining(invoices), lock_credited(text[], text[]), list_reversals(text),
+    check_credits(text, text[], bigint[], text[], text[], bigint[]), advance_signature(chain_look, uuid),
     leave_open(text, text, numeric, text, text, text, boolean, bigint, bigint),
-    record_chain_payment(text, bigint, timestamptz, boolean, boolean, text[], bigint[], text[], text[], bigint[],
-                         text[], numeric[], text[], text[], text[], text[], bigint[], bigint, bigint, uuid, integer, text),
+    record_look(chain_look, boolean), change_looked_at(chain_look, text[], text), finish_look(chain_look, text[], boolean),
+    record_chain_looks(jsonb, boolean, bigint, bigint, uuid, integer, text),
     reverse_chain_payment(text, bigint, text), grace_window(timestamptz, timestamptz, integer),
     end_invoices(text[], timestamptz, text),
     expire_read(text, text, text, bigint, timestamptz, integer, timestamptz, text)
     from public;
 grant execute on function units_remaining(invoices) to quittance_api;
 grant execute on function
-    record_chain_payment(text, bigint, timestamptz, boolean, boolean, text[], bigint[], text[], text[], bigint[],
-                         text[], numeric[], text[], text[], text[], text[], bigint[], bigint, bigint, uuid, integer, text),
-    reverse_chain_payment(text, bigint, text)
+    record_chain_looks(jsonb, boolean, bigint, bigint, uuid, integer, text), reverse_chain_payment(text, bigint, text)
     to quittance_watcher;

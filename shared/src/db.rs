@@ -1,5 +1,7 @@
 //! Postgres: pools with bounded waits, embedded migrations, and which errors pass by themselves.
 
+mod kept_connection;
+
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Postgres, Transaction};
 
+pub use self::kept_connection::KeptConnection;
 use crate::config::DatabaseConfig;
 
 /// A connection that was used so short a time ago is used again without asking whether it still works: the question

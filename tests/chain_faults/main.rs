@@ -12,6 +12,7 @@ mod crashes;
 mod finality;
 mod floods;
 mod forks;
+mod groups;
 mod hanging;
 mod lag;
 mod notifications;

@@ -16,6 +16,7 @@ use solana_rpc_client::rpc_client::RpcClientConfig;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use watcher::context::Context;
+use watcher::recorder::Recorder;
 use watcher::{
     backfill, finality, lost, observe, openings, orphans, references, register, release,
 };
@@ -103,8 +104,15 @@ impl Watcher {
         // Others may hold the rest.
         keys.retain(|_| world.rng.random_bool(0.5));
         let (share_keys, held) = watch::channel(keys);
+        let id = Uuid::new_v4();
+        let (recorder, _recording) = Recorder::spawn(
+            id,
+            ground.pool.clone(),
+            ground.publisher.clone(),
+            config.database.patience(),
+        );
         let context = Context {
-            id: Uuid::new_v4(),
+            id,
             config: Arc::clone(config),
             pool: ground.pool.clone(),
             nodes,
@@ -115,7 +123,7 @@ impl Watcher {
             held,
             found: Arc::new(Notify::new()),
             backfill: Arc::new(Notify::new()),
-            turns: Arc::default(),
+            recorder,
             ripening: Arc::default(),
             ahead: Arc::default(),
             openings: Arc::default(),

@@ -4,7 +4,7 @@ use shared::chain::Commitment;
 use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::settlement::{
     AttributionRefusal, ChainPayment, CreditRefusal, DepositCredit, Recorded, SettleRules,
-    SettlementError, attribute_deposit, credit_deposit, record_chain_payment,
+    SettlementError, attribute_deposit, credit_deposit, record_chain_payments,
     reverse_chain_payment, settle_ended_invoices,
 };
 use sqlx::PgPool;
@@ -51,6 +51,18 @@ impl Look {
         self
     }
 
+    /// A transaction as it is seen so.
+    pub fn payment(&self, signature: &str, effects: &Effects) -> ChainPayment {
+        ChainPayment {
+            signature: signature.to_owned(),
+            slot: 1,
+            block_time: self.block_time,
+            commitment: self.commitment,
+            verdict: effects.0.clone(),
+            accounts_known: 0,
+        }
+    }
+
     /// Records what it shows.
     pub async fn record(
         &self,
@@ -58,17 +70,18 @@ impl Look {
         signature: &str,
         effects: &Effects,
     ) -> Result<Recorded, SettlementError> {
-        let payment = ChainPayment {
-            signature,
-            slot: 1,
-            block_time: self.block_time,
-            commitment: self.commitment,
-            verdict: &effects.0,
-            watcher: None,
-            accounts_known: 0,
-        };
-        record_chain_payment(pool, &payment, &self.rules, &TraceId::generate()).await
+        record_together(pool, &[self.payment(signature, effects)], &self.rules).await
     }
+}
+
+/// Records looks in one transaction.
+pub async fn record_together(
+    pool: &PgPool,
+    payments: &[ChainPayment],
+    rules: &SettleRules,
+) -> Result<Recorded, SettlementError> {
+    let payments: Vec<&ChainPayment> = payments.iter().collect();
+    record_chain_payments(pool, &payments, rules, None, None, &TraceId::generate()).await
 }
 
 /// Records a look at a transaction; money settles when it is final.

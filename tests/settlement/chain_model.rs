@@ -86,14 +86,29 @@ impl ChainModel {
         }
     }
 
-    /// A transaction was looked at. What is final stays as it is, account by account.
-    pub fn record(&mut self, transaction: usize, effect: &Effect, look: Sighting) {
+    /// Transactions were looked at, and all that was seen settles together.
+    pub fn record(&mut self, looks: &[(usize, &Effect, Sighting)]) {
+        let mut touched = Vec::new();
+        for (transaction, effect, look) in looks {
+            touched.extend(self.look(*transaction, effect, *look));
+        }
+        // One after the other in this order: the first may fill its owner's balance.
+        touched.sort_unstable();
+        touched.dedup();
+        for invoice in touched {
+            self.settle(invoice, self.at_confirmed);
+        }
+    }
+
+    /// A transaction was looked at; returns the invoices that this is news for. What is final stays as it is, account by
+    /// account.
+    fn look(&mut self, transaction: usize, effect: &Effect, look: Sighting) -> Vec<usize> {
         let is_final = look.is_final;
         let of_it = self.payments.iter().filter(|(key, _)| key.0 == transaction);
         let known: Vec<(usize, Sureness)> = of_it.map(|(key, it)| (key.1, it.state)).collect();
         let was_final = known.iter().any(|(_, state)| *state == Sureness::Final);
         if was_final && !is_final {
-            return;
+            return Vec::new();
         }
         let mut effect = effect.clone();
         for (rail, _) in known.into_iter().filter(|_| was_final) {
@@ -133,11 +148,7 @@ impl ChainModel {
         for rail in (0..RAILS).filter(|rail| is_final && effect.rest[*rail] > 0) {
             self.list(transaction, rail, effect.rest[rail], "remainder", None);
         }
-        // One after the other in this order: the first may fill its owner's balance.
-        touched.sort_unstable();
-        for invoice in touched {
-            self.settle(invoice, self.at_confirmed);
-        }
+        touched
     }
 
     /// What the accounts gained by a newer look. What has paid an invoice did so when it was seen at first.

@@ -6,12 +6,14 @@ use shared::chain::Commitment;
 use shared::ids::{InvoiceId, TraceId, UserId};
 use shared::invoices::Rail;
 use shared::queue::PayJob;
-use shared::settlement::{PayOutcome, cancel, expire, settle_from_balance};
+use shared::settlement::{
+    ChainPayment, PayOutcome, SettleRules, cancel, expire, settle_from_balance,
+};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use stack::Deployment;
 
-use crate::chain_look::{attribute, record, release, reverse};
+use crate::chain_look::{Look, attribute, record, record_together, release, reverse};
 use crate::chain_world::{
     Effects, assert_audited, bill, invoices, listed, purchase, quiet_deployment, signature,
     standing, topup,
@@ -159,6 +161,60 @@ async fn transactions_for_overlapping_invoices_in_any_order_settle_all() {
         balances += balance_of(&pool, user).await;
     }
     assert_eq!(balances, over);
+    end(deployment, pool).await;
+}
+
+/// Groups of several watchers, each in an order of its own, while others pay from balance and what is left over is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_over_overlapping_invoices_wait_for_each_other_in_no_circle() {
+    const GROUPS: usize = 12;
+    const SIZE: usize = 8;
+    let deployment = quiet_deployment().await;
+    let pool = many_sessions(&deployment).await;
+    let (mut all, mut payers) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        let user = create_user(&pool, &with_balance(1_000)).await;
+        all.extend(bills(&pool, user, 2, 1_000_000).await);
+        payers.push((user, bills(&pool, user, 4, 10).await));
+    }
+    let rules = SettleRules {
+        dust_below_micro: 100,
+        ..SettleRules::default()
+    };
+    let groups = (0..GROUPS).map(|_| {
+        let payments: Vec<ChainPayment> = (0..SIZE)
+            .map(|_| {
+                let mut some = all.clone();
+                some.shuffle(&mut rand::rng());
+                let effects = Effects::pays(&some[0], 5)
+                    .and(Rail::SolSplUsdc, &some[1], 5)
+                    .and_rest(Rail::SolSplUsdc, 1)
+                    .and_rest(Rail::SolSplUsdt, 1);
+                Look::at(Commitment::Finalized).payment(&signature(), &effects)
+            })
+            .collect();
+        let (pool, rules) = (&pool, &rules);
+        async move { record_together(pool, &payments, rules).await.unwrap() }
+    });
+    let paying = payers.iter().flat_map(|(user, bills)| {
+        let pool = &pool;
+        bills.iter().map(move |bill| pay(pool, bill, *user))
+    });
+
+    let (_, paid) = tokio::join!(join_all(groups), join_all(paying));
+
+    let is_paid = |outcome: &PayOutcome| matches!(outcome, PayOutcome::Paid { .. });
+    assert!(paid.iter().all(is_paid), "{paid:?}");
+    let rows = invoices(&pool, &all).await;
+    let received: i64 = rows.iter().map(|row| row.payments_received_micro).sum();
+    let payments = i64::try_from(GROUPS * SIZE).unwrap();
+    assert_eq!(received, payments * 10);
+    let dust: (i64, i64) =
+        sqlx::query_as("select sum(deposits)::bigint, sum(units)::bigint from deposit_dust")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(dust, (payments * 2, payments * 2));
     end(deployment, pool).await;
 }
 

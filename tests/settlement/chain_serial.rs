@@ -17,15 +17,8 @@ const CASES: u32 = 120;
 /// What may happen, with the model's indexes.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A watcher looks at a transaction.
-    Look {
-        /// Which.
-        transaction: usize,
-        /// On which fork.
-        fork: usize,
-        /// How.
-        sighting: Sighting,
-    },
+    /// A watcher records looks in one group, in this order.
+    Look(Vec<Look>),
     /// The chain has forgotten a transaction.
     Reverse(usize),
     /// An invoice's time runs out.
@@ -48,6 +41,17 @@ pub enum Step {
     Attribute(usize, usize),
     /// An operator freezes a balance, or frees it.
     Lock(usize, bool),
+}
+
+/// A look at a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Which.
+    pub transaction: usize,
+    /// On which fork.
+    pub fork: usize,
+    /// How.
+    pub sighting: Sighting,
 }
 
 /// A random history.
@@ -105,16 +109,25 @@ fn effect(orders: Vec<Order>) -> impl Strategy<Value = Effect> {
 fn step(users: usize, orders: usize, transactions: usize) -> impl Strategy<Value = Step> {
     let sighting = (any::<bool>(), proptest::bool::weighted(0.2));
     let look = (0..transactions, 0_usize..3, sighting).prop_map(
-        |(transaction, fork, (is_final, early))| Step::Look {
+        |(transaction, fork, (is_final, early))| Look {
             transaction,
             // The second fork is the rarer one.
             fork: fork / 2,
             sighting: Sighting { is_final, early },
         },
     );
+    let group_size = prop_oneof![2 => Just(1_usize), 1 => 2_usize..5];
+    let looks = group_size
+        .prop_flat_map(move |size| prop::collection::vec(look.clone(), size))
+        .prop_map(|mut looks| {
+            let order = |look: &Look| (look.transaction, look.sighting.is_final);
+            looks.sort_by_key(order);
+            looks.dedup_by_key(|look| order(look));
+            Step::Look(looks)
+        });
     let prices = prop::sample::select(vec![None, Some(75_000_000), Some(150_000_000), HIGH_PRICE]);
     prop_oneof![
-        10 => look,
+        10 => looks,
         2 => (0..transactions).prop_map(Step::Reverse),
         2 => (0..orders).prop_map(Step::Lapse),
         1 => (0..orders).prop_map(Step::Wait),

@@ -3,13 +3,15 @@
 use proptest::prelude::*;
 use shared::chain::Commitment;
 use shared::ids::{InvoiceId, TraceId, UserId};
-use shared::settlement::{cancel, expire, reverse_chain_payment, set_lock, settle_from_balance};
+use shared::settlement::{
+    SettleRules, cancel, expire, reverse_chain_payment, set_lock, settle_from_balance,
+};
 use sqlx::PgPool;
 
-use crate::chain_look::{Look, attribute_at, hurry, release_at};
-use crate::chain_model::{ChainModel, Sighting};
+use crate::chain_look::{Look as Sight, attribute_at, hurry, record_together, release_at};
+use crate::chain_model::ChainModel;
 use crate::chain_order::{Deposit, Effect, Order};
-use crate::chain_serial::{Scenario, Step};
+use crate::chain_serial::{Look, Scenario, Step};
 use crate::chain_world::{
     Bill, Effects, RAIL, account, bill_as, invoices, let_lapse, let_wait, months, signature,
 };
@@ -55,11 +57,18 @@ impl<'a> World<'a> {
             };
             bill_as(pool, id, users[order.owner], wanted).await;
         }
+        // Groups are recorded in the order of their signatures, as the database sorts them.
+        let signatures: Vec<String> = scenario.effects.iter().map(|_| signature()).collect();
+        let signatures = sqlx::query_scalar("select s from unnest($1::text[]) as s order by s")
+            .bind(signatures)
+            .fetch_all(pool)
+            .await
+            .unwrap();
         Self {
             pool,
             users,
             invoices,
-            signatures: scenario.effects.iter().map(|_| signature()).collect(),
+            signatures,
         }
     }
 
@@ -79,25 +88,26 @@ impl<'a> World<'a> {
         effects
     }
 
-    async fn look(
-        &self,
-        model: &ChainModel,
-        transaction: usize,
-        sighting: Sighting,
-        effects: &Effects,
-    ) {
-        let commitment = if sighting.is_final {
-            Commitment::Finalized
-        } else {
-            Commitment::Confirmed
+    async fn look(&self, model: &ChainModel, looks: &[(Look, Effects)]) {
+        let rules = SettleRules {
+            at_confirmed: model.at_confirmed,
+            sol_price_micro: model.price,
+            ..SettleRules::default()
         };
-        let mut look = Look::at(commitment).priced(model.price);
-        look.rules.at_confirmed = model.at_confirmed;
-        if sighting.early {
-            look = look.landed(EARLY_SECONDS);
-        }
-        let of = &self.signatures[transaction];
-        look.record(self.pool, of, effects).await.unwrap();
+        let payment = |(look, effects): &(Look, Effects)| {
+            let commitment = if look.sighting.is_final {
+                Commitment::Finalized
+            } else {
+                Commitment::Confirmed
+            };
+            let mut as_seen = Sight::at(commitment);
+            if look.sighting.early {
+                as_seen = as_seen.landed(EARLY_SECONDS);
+            }
+            as_seen.payment(&self.signatures[look.transaction], effects)
+        };
+        let payments: Vec<_> = looks.iter().map(payment).collect();
+        record_together(self.pool, &payments, &rules).await.unwrap();
     }
 
     /// The row of a deposit of the model.
@@ -129,15 +139,18 @@ impl<'a> World<'a> {
     ) -> Result<(), TestCaseError> {
         let trace = TraceId::generate();
         match *step {
-            Step::Look {
-                transaction,
-                fork,
-                sighting,
-            } => {
-                let effect = &effects[transaction][fork];
-                model.record(transaction, effect, sighting);
-                let done = self.effects(model, effect);
-                self.look(model, transaction, sighting, &done).await;
+            Step::Look(ref looks) => {
+                let effect = |look: &Look| &effects[look.transaction][look.fork];
+                let seen: Vec<_> = looks
+                    .iter()
+                    .map(|look| (look.transaction, effect(look), look.sighting))
+                    .collect();
+                model.record(&seen);
+                let done: Vec<_> = looks
+                    .iter()
+                    .map(|look| (*look, self.effects(model, effect(look))))
+                    .collect();
+                self.look(model, &done).await;
             }
             Step::Reverse(transaction) => {
                 let expected = model.reverse(transaction);

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::backfill::Ahead;
 use crate::openings::Seen;
+use crate::recorder::Recorder;
 use crate::ripening::Ripening;
-use crate::turns::Turns;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -45,8 +45,8 @@ pub struct Context {
     pub found: Arc<Notify>,
     /// Histories must be read now: a subscription began.
     pub backfill: Arc<Notify>,
-    /// Who records now.
-    pub turns: Arc<Turns>,
+    /// Records what was examined.
+    pub recorder: Recorder,
     /// What waits for the chain's root.
     pub ripening: Arc<Ripening>,
     /// Cursors that are ahead of the chain.

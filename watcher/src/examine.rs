@@ -1,13 +1,15 @@
 //! One signature: fetched raw, decoded, judged by what it did, recorded. Twice is like once.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use shared::chain::{
     ChainTransaction, Commitment, Look, NodeError, Shown, TaggedInvoice, Unreadable, Verdict,
     verify,
 };
-use shared::ids::{InvoiceId, TraceId};
+use shared::ids::InvoiceId;
 use shared::invoices::Rail;
-use shared::settlement::{ChainPayment, SettlementError, record_chain_payment};
+use shared::settlement::{ChainPayment, SettlementError};
 use sqlx::PgExecutor;
 
 use crate::context::Context;
@@ -41,9 +43,9 @@ pub enum ExamineError {
     /// The database.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    /// A settlement that may succeed later.
+    /// A settlement that may succeed later; of a group all share it.
     #[error(transparent)]
-    Settlement(#[from] SettlementError),
+    Settlement(#[from] Arc<SettlementError>),
 }
 
 /// Examines a signature that was heard of. What it pays is only shown, so one node's word is enough, unless confirmed
@@ -67,14 +69,7 @@ pub async fn examine_confirmed(
     let tagged = tagged_invoices(&context.pool, &transaction).await?;
     let accounts = context.accounts.borrow().clone();
     let verdict = verify(&transaction, &accounts, &tagged);
-    record(
-        context,
-        signature,
-        &transaction,
-        Commitment::Confirmed,
-        &verdict,
-    )
-    .await
+    record(context, &transaction, Commitment::Confirmed, verdict).await
 }
 
 /// Examines a signature that should be final: settled is what enough nodes show alike.
@@ -97,7 +92,7 @@ async fn conclude(
     match weighed {
         Weighed::Settled(effect) => {
             let Effect { shown, verdict } = *effect;
-            record(context, signature, &shown.transaction, commitment, &verdict).await
+            record(context, &shown.transaction, commitment, verdict).await
         }
         Weighed::Absent => Ok(Examined::Absent),
         Weighed::Open => Ok(Examined::Waiting),
@@ -153,55 +148,32 @@ pub async fn tagged_invoices(
 
 async fn record(
     context: &Context,
-    signature: &str,
     transaction: &ChainTransaction,
     commitment: Commitment,
-    verdict: &Verdict,
+    verdict: Verdict,
 ) -> Result<Examined, ExamineError> {
-    let slot = transaction.slot;
+    let (slot, signature) = (transaction.slot, transaction.signature.to_string());
     let payment = ChainPayment {
-        signature,
+        signature: signature.clone(),
         slot,
         block_time: transaction.block_time,
         commitment,
         verdict,
-        watcher: Some(context.id),
         accounts_known: context.accounts_known(),
     };
-    let rules = context.settle_rules();
-    let trace = TraceId::generate();
-    let turn = context.turns.wait().await;
-    let recorded = record_chain_payment(&context.pool, &payment, &rules, &trace).await;
-    drop(turn);
-    let recorded = match recorded {
-        Ok(recorded) => recorded,
-        Err(error) if error.is_transient() => return Err(error.into()),
+    match context
+        .recorder
+        .record(payment, context.settle_rules())
+        .await
+    {
+        Ok(()) => Ok(Examined::Recorded(slot)),
+        Err(error) if error.is_transient() => Err(error.into()),
         Err(error) => {
             shared::telemetry::log_failure("a payment cannot be recorded", &error);
-            list(context, signature, "not_recordable", None).await?;
-            return Ok(Examined::Listed);
+            list(context, &signature, "not_recordable", None).await?;
+            Ok(Examined::Listed)
         }
-    };
-    if let Some(publication) = recorded.publication {
-        context.publisher.publish(publication);
     }
-    for credit in &verdict.credits {
-        tracing::info!(
-            signature, slot, commitment = commitment.name(), invoice_id = %credit.invoice,
-            units = credit.units, trace_id = %trace, "payment on chain"
-        );
-    }
-    for open in &verdict.open {
-        tracing::warn!(
-            signature, slot, commitment = commitment.name(), account = %open.account,
-            units = open.units, reason = open.reason.name(), "money on chain without an invoice"
-        );
-    }
-    for invoice in &recorded.paid {
-        tracing::info!(signature, invoice_id = %invoice, trace_id = %trace, "paid on chain");
-        metrics::counter!("quittance_chain_invoices_paid_total").increment(1);
-    }
-    Ok(Examined::Recorded(slot))
 }
 
 /// Tells an operator about a transaction that may hold money and cannot be judged, once.

@@ -2,6 +2,7 @@
 //! configuration must have answered, and none may have a trace of it, by its status, by the transaction itself, or by the
 //! history of the accounts that it paid. What is given up is asked for again for days ([`crate::lost`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -121,7 +122,9 @@ async fn has_missed(
 async fn take_back(context: &Context, signature: &str, slot: u64) -> Result<(), ExamineError> {
     let trace = TraceId::generate();
     let price = context.prices.sol_micro();
-    let reversed = reverse_chain_payment(&context.pool, signature, price, &trace).await?;
+    let reversed = reverse_chain_payment(&context.pool, signature, price, &trace)
+        .await
+        .map_err(Arc::new)?;
     if let Some(publication) = reversed {
         tracing::warn!(signature, slot, trace_id = %trace, "payment_reversed");
         metrics::counter!("quittance_chain_reversals_total").increment(1);

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::context::Context;
+use crate::recorder::Recorder;
 use crate::{
     backfill, finality, follow, lease, lost, observe, openings, orphans, recheck, references,
     register, release, retention,
@@ -83,8 +84,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         if let Some(accounts) = registered {
             let (share_keys, held) = watch::channel(BTreeSet::new());
             let (share_accounts, accounts) = watch::channel(accounts);
+            let id = Uuid::new_v4();
+            let (recorder, recording) = Recorder::spawn(
+                id,
+                pool.clone(),
+                publisher.clone(),
+                config.database.patience(),
+            );
             let context = Context {
-                id: Uuid::new_v4(),
+                id,
                 config: Arc::new(config.clone()),
                 pool: pool.clone(),
                 nodes,
@@ -95,7 +103,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 held,
                 found: Arc::new(Notify::new()),
                 backfill: Arc::new(Notify::new()),
-                turns: Arc::default(),
+                recorder,
                 ripening: Arc::default(),
                 ahead: Arc::default(),
                 openings: Arc::default(),
@@ -104,6 +112,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 let _ = task.await;
             }
             lease::leave(&context).await;
+            drop(context);
+            let _ = recording.await;
         }
         drop(publisher);
         let _ = publishing.await;

@@ -3,9 +3,10 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::chain::{
-    Alike, Commitment, Judgement, Look, Node, NodeError, Shown, Sight, Standing, Testimony,
-    Unreadable, Verdict, judge, verify,
+    Alike, Commitment, Judgement, Look, Node, NodeError, Shown, Sight, Standing, TaggedInvoice,
+    Testimony, Unreadable, Verdict, judge, verify,
 };
+use solana_pubkey::Pubkey;
 use solana_rpc_client_api::request::RpcRequest;
 
 use crate::context::Context;
@@ -89,11 +90,13 @@ pub async fn weigh(
     let stands = commitment == Commitment::Finalized && (is_shown || waited != Waited::Hardly);
     let leaves_out = stands && is_shown && waited == Waited::Long;
     let mut testimonies = Vec::new();
-    let (mut unreadable, mut failed) = (None, None);
+    let (mut unreadable, mut failed, mut tagged) = (None, None, None);
     let mut readers_lacking = 0;
     for (node, look) in looks {
         let testimony = match look {
-            Ok(Some(Look::Shown(shown))) => Testimony::Shows(effect(context, *shown).await?),
+            Ok(Some(Look::Shown(shown))) => {
+                Testimony::Shows(effect(context, *shown, &mut tagged).await?)
+            }
             Ok(Some(Look::Absent)) if stands => stand(node, signature).await,
             Ok(Some(Look::Unreadable(what))) => {
                 unreadable = Some(what);
@@ -161,11 +164,26 @@ fn is_sighting(testimony: &Testimony<Effect>) -> bool {
     }
 }
 
-async fn effect(context: &Context, shown: Shown) -> Result<Effect, sqlx::Error> {
-    let tagged = tagged_invoices(&context.pool, &shown.transaction).await?;
+/// What keys of a transaction name.
+type Tagged = (Vec<Pubkey>, Vec<TaggedInvoice>);
+
+/// Judges what a node shows. Nodes that agree name the same keys, which are looked up once.
+async fn effect(
+    context: &Context,
+    shown: Shown,
+    known: &mut Option<Tagged>,
+) -> Result<Effect, sqlx::Error> {
+    let keys = &shown.transaction.keys;
+    let (_, tagged) = match known.take().filter(|(known, _)| known == keys) {
+        Some(tagged) => known.insert(tagged),
+        None => {
+            let tagged = tagged_invoices(&context.pool, &shown.transaction).await?;
+            known.insert((keys.clone(), tagged))
+        }
+    };
     let accounts = context.accounts.borrow().clone();
     Ok(Effect {
-        verdict: verify(&shown.transaction, &accounts, &tagged),
+        verdict: verify(&shown.transaction, &accounts, tagged),
         shown,
     })
 }

@@ -9,17 +9,16 @@ mod fair_queue;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shared::config::Config;
-use shared::db::gone_silent;
+use shared::db::KeptConnection;
 use shared::events::Publisher;
 use shared::ids::TraceId;
 use shared::queue::PayJob;
 use shared::settlement::{PayOutcome, Settled, SettlementError, settle_from_balance};
 use shared::telemetry::{log_failure, supervised};
-use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -71,10 +70,8 @@ impl GroupCommit {
         for _ in 0..worker.pay_shards {
             let (sender, receiver) = mpsc::channel(worker.pay_concurrency);
             let shard = Shard {
-                pool: pool.clone(),
-                connection: None,
+                connection: KeptConnection::new(pool.clone(), config.database.patience()),
                 publisher: publisher.clone(),
-                patience: config.database.patience(),
                 batch_max: worker.pay_batch_max,
                 batch_per_user_max: worker.pay_batch_per_user_max,
             };
@@ -137,11 +134,8 @@ impl GroupCommit {
 }
 
 struct Shard {
-    pool: PgPool,
-    /// Kept: Postgres plans each statement anew for each connection, and caches what it reads.
-    connection: Option<PoolConnection<Postgres>>,
+    connection: KeptConnection,
     publisher: Publisher,
-    patience: Duration,
     batch_max: usize,
     batch_per_user_max: usize,
 }
@@ -174,7 +168,7 @@ impl Shard {
         let Err(error) = self.settle_all(batch).await else {
             return;
         };
-        if error.is_transient() && !is_contention(&error) {
+        if error.is_transient() && !error.is_contention() {
             return fail(batch, &error);
         }
         batch.sort_by_key(|request| request.job.user_id);
@@ -206,13 +200,9 @@ impl Shard {
     /// Settles requests in one transaction and answers them; on failure they are left. Those whose time ended before the
     /// database could be asked are dropped.
     async fn settle_all(&mut self, batch: &mut Vec<Request>) -> Result<(), SettlementError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
-        };
+        self.connection.ready().await?;
         drop_late(batch);
         if batch.is_empty() {
-            self.connection = Some(connection);
             return Ok(());
         }
         let requests: Vec<_> = batch
@@ -220,7 +210,7 @@ impl Shard {
             .map(|request| (request.job.clone(), request.trace.clone()))
             .collect();
         mark_asked(batch, true);
-        let settled = match self.settle(connection, &requests).await {
+        let settled = match self.settle(&requests).await {
             Ok(settled) => settled,
             Err(error) => {
                 mark_asked(batch, false);
@@ -237,19 +227,11 @@ impl Shard {
     }
 
     /// One transaction.
-    async fn settle(
-        &mut self,
-        mut connection: PoolConnection<Postgres>,
-        requests: &[(PayJob, TraceId)],
-    ) -> Result<Settled, SettlementError> {
+    async fn settle(&mut self, requests: &[(PayJob, TraceId)]) -> Result<Settled, SettlementError> {
         let started = Instant::now();
-        let settling = settle_from_balance(&mut *connection, requests);
-        let settled = match tokio::time::timeout(self.patience, settling).await {
-            // After a failure the pool looks whether the connection is still good.
-            Ok(settled) => settled?,
-            Err(_) => return Err(gone_silent(connection).into()),
-        };
-        self.connection = Some(connection);
+        let settle =
+            async |connection: &mut PgConnection| settle_from_balance(connection, requests).await;
+        let settled = self.connection.run(settle).await?;
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());
         Ok(settled)
     }
@@ -268,18 +250,6 @@ fn drop_late(batch: &mut Vec<Request>) {
         request.until.is_some_and(|until| until <= now)
     }) {
         let _ = late.answer.send(Err(CommitError::Late));
-    }
-}
-
-/// Whether somebody holds a lock for too long: the rest of the batch need not wait for it.
-fn is_contention(error: &SettlementError) -> bool {
-    match error {
-        SettlementError::Database(sqlx::Error::Database(error)) => error
-            .code()
-            .is_some_and(|code| matches!(&*code, "55P03" | "57014" | "40P01")),
-        SettlementError::Database(_)
-        | SettlementError::UnknownAnswer(_)
-        | SettlementError::TooLarge(_) => false,
     }
 }
 

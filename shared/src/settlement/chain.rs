@@ -1,6 +1,11 @@
 //! Payments that were seen on chain: recorded at confirmed, settled at finalized, taken back when the chain forgets
 //! them. Whatever cannot pay its invoice goes to the owner's balance.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
 use solana_pubkey::Pubkey;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -13,9 +18,9 @@ use crate::ids::{InvoiceId, TraceId};
 
 /// A verified transaction to record.
 #[derive(Debug)]
-pub struct ChainPayment<'a> {
+pub struct ChainPayment {
     /// Its signature.
-    pub signature: &'a str,
+    pub signature: String,
     /// Where it landed.
     pub slot: u64,
     /// When it landed, in seconds since 1970, if a node said; else it is the time at which it was first seen.
@@ -23,9 +28,7 @@ pub struct ChainPayment<'a> {
     /// How sure the chain is.
     pub commitment: Commitment,
     /// What it did.
-    pub verdict: &'a Verdict,
-    /// Who holds the signature, which moves on with this.
-    pub watcher: Option<Uuid>,
+    pub verdict: Verdict,
     /// How many deposit accounts were known when it was judged.
     pub accounts_known: i32,
 }
@@ -50,52 +53,30 @@ pub struct Recorded {
     pub publication: Option<Publication>,
 }
 
-/// Records a transaction and settles what it settles: final payments, and confirmed ones if the rules say so. Twice is
-/// like once. An invoice that cannot be settled is set aside and listed; it fails nothing.
+/// Records transactions and settles what they settle, all of it or nothing: final payments, and confirmed ones if the rules
+/// say so. Twice is like once. An invoice that cannot be settled is set aside and listed; it fails nothing. With `wait_max`
+/// nobody who holds a lock is waited for for longer, and the error is transient.
 ///
 /// Amounts of ours beyond what the database counts in are refused like any other broken rule; the caller lists them for
 /// an operator.
-pub async fn record_chain_payment(
+pub async fn record_chain_payments(
     executor: impl PgExecutor<'_>,
-    payment: &ChainPayment<'_>,
+    payments: &[&ChainPayment],
     rules: &SettleRules,
+    watcher: Option<Uuid>,
+    wait_max: Option<Duration>,
     trace: &TraceId,
 ) -> Result<Recorded, SettlementError> {
-    let verdict = payment.verdict;
-    let (accounts, nets) = counted(verdict.gains.iter())?;
-    let (out_accounts, out_units) = counted(verdict.outflows.iter())?;
-    let mut credits = (Vec::new(), Vec::new(), Vec::new());
-    for credit in &verdict.credits {
-        credits.0.push(credit.account.to_string());
-        credits.1.push(credit.invoice.as_str().to_owned());
-        credits.2.push(count(credit.units)?);
-    }
-    let open = OpenColumns::of(verdict);
+    let looks = payments.iter().map(|payment| Look::of(payment));
+    let looks: Vec<Look<'_>> = looks.collect::<Result<_, _>>()?;
     let row = sqlx::query!(
-        r#"select paid as "paid!", batch_id, topics, messages
-           from record_chain_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text[]::numeric[], $13, $14, $15,
-                                     $16, $17, $18, $19, $20, $21, $22)"#,
-        payment.signature,
-        count(payment.slot)?,
-        payment.block_time.and_then(moment),
-        payment.commitment == Commitment::Finalized,
+        r#"select paid as "paid!", batch_id, topics, messages from record_chain_looks($1, $2, $3, $4, $5, $6, $7)"#,
+        json!(looks),
         rules.at_confirmed,
-        &accounts,
-        &nets,
-        &credits.0,
-        &credits.1,
-        &credits.2,
-        &open.accounts,
-        &open.units,
-        &open.reasons,
-        &open.invoices as &[Option<String>],
-        &open.rails as &[Option<String>],
-        &out_accounts,
-        &out_units,
         rules.sol_price_micro,
         rules.dust_below_micro,
-        payment.watcher,
-        payment.accounts_known,
+        watcher,
+        wait_max.map(|wait| i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)),
         trace.as_str()
     )
     .fetch_one(executor)
@@ -106,40 +87,73 @@ pub async fn record_chain_payment(
     })
 }
 
-/// What waits, column by column. Of what is not ours there may be more units than the database counts in elsewhere.
-#[derive(Default)]
-struct OpenColumns {
+/// One look, column by column, as the database's `chain_look`.
+#[derive(Serialize)]
+struct Look<'a> {
+    signature: &'a str,
+    slot: i64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    landed_at: Option<OffsetDateTime>,
+    is_final: bool,
+    accounts_known: i32,
     accounts: Vec<String>,
-    units: Vec<String>,
-    reasons: Vec<String>,
-    invoices: Vec<Option<String>>,
-    rails: Vec<Option<String>>,
+    nets: Vec<i64>,
+    credit_accounts: Vec<String>,
+    credit_invoices: Vec<&'a str>,
+    credit_units: Vec<i64>,
+    open_accounts: Vec<String>,
+    /// Of what is not ours there may be more units than JSON's readers and the database count in elsewhere.
+    open_units: Vec<String>,
+    open_reasons: Vec<&'static str>,
+    open_invoices: Vec<Option<&'a str>>,
+    open_rails: Vec<Option<&'static str>>,
+    out_accounts: Vec<String>,
+    out_units: Vec<i64>,
 }
 
-impl OpenColumns {
-    fn of(verdict: &Verdict) -> Self {
-        let mut columns = Self::default();
-        for open in &verdict.open {
-            let invoice = open.invoice.as_ref();
-            columns.accounts.push(open.account.to_string());
-            columns.units.push(open.units.to_string());
-            columns.reasons.push(open.reason.name().to_owned());
-            columns.invoices.push(invoice.map(ToString::to_string));
-            columns
-                .rails
-                .push(open.rail.map(|rail| rail.id().to_owned()));
-        }
-        columns
+impl<'a> Look<'a> {
+    fn of(payment: &'a ChainPayment) -> Result<Self, SettlementError> {
+        let Verdict {
+            gains,
+            credits,
+            open,
+            outflows,
+        } = &payment.verdict;
+        let (accounts, nets) = counted(gains)?;
+        let (out_accounts, out_units) = counted(outflows)?;
+        let credit_units = credits.iter().map(|credit| count(credit.units));
+        Ok(Self {
+            signature: &payment.signature,
+            slot: count(payment.slot)?,
+            landed_at: payment.block_time.and_then(moment),
+            is_final: payment.commitment == Commitment::Finalized,
+            accounts_known: payment.accounts_known,
+            accounts,
+            nets,
+            credit_accounts: credits.iter().map(|one| one.account.to_string()).collect(),
+            credit_invoices: credits.iter().map(|one| one.invoice.as_str()).collect(),
+            credit_units: credit_units.collect::<Result<_, _>>()?,
+            open_accounts: open.iter().map(|one| one.account.to_string()).collect(),
+            open_units: open.iter().map(|one| one.units.to_string()).collect(),
+            open_reasons: open.iter().map(|one| one.reason.name()).collect(),
+            open_invoices: open
+                .iter()
+                .map(|one| one.invoice.as_ref().map(InvoiceId::as_str))
+                .collect(),
+            open_rails: open
+                .iter()
+                .map(|one| one.rail.map(|rail| rail.id()))
+                .collect(),
+            out_accounts,
+            out_units,
+        })
     }
 }
 
 /// Accounts and their units.
-fn counted<'a>(
-    units: impl Iterator<Item = (&'a Pubkey, &'a u64)>,
-) -> Result<(Vec<String>, Vec<i64>), SettlementError> {
-    units
-        .map(|(account, units)| Ok((account.to_string(), count(*units)?)))
-        .collect()
+fn counted(units: &BTreeMap<Pubkey, u64>) -> Result<(Vec<String>, Vec<i64>), SettlementError> {
+    let count = |(account, units): (&Pubkey, &u64)| Ok((account.to_string(), count(*units)?));
+    units.iter().map(count).collect()
 }
 
 /// The chain's time, unless it is nonsense.

@@ -21,7 +21,9 @@ pub use attribution::{
 };
 pub use balance::{PayOutcome, Settled, settle_from_balance};
 pub use cancel::cancel;
-pub use chain::{ChainPayment, Recorded, SettleRules, record_chain_payment, reverse_chain_payment};
+pub use chain::{
+    ChainPayment, Recorded, SettleRules, record_chain_payments, reverse_chain_payment,
+};
 pub use expire::{Expired, expire};
 pub use lock::set_lock;
 pub use release::{Released, settle_ended_invoices};
@@ -47,6 +49,17 @@ impl SettlementError {
         match self {
             Self::Database(error) => crate::db::is_transient(error),
             Self::UnknownAnswer(_) | Self::TooLarge(_) => false,
+        }
+    }
+
+    /// Whether somebody holds a lock for too long: the rest of a group need not wait for it.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| matches!(&*code, "55P03" | "57014" | "40P01")),
+            Self::Database(_) | Self::UnknownAnswer(_) | Self::TooLarge(_) => false,
         }
     }
 }
