@@ -12,6 +12,7 @@ use shared::events::Publisher;
 use shared::prices::{FeedClientError, Prices};
 use shared::queue::RedisLink;
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
+use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -82,38 +83,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         Publisher::spawn(redis, config.redis.redis_prefix.clone(), pool.clone());
     let work = async {
         if let Some(accounts) = registered {
-            let (share_keys, held) = watch::channel(BTreeSet::new());
-            let (share_accounts, accounts) = watch::channel(accounts);
-            let id = Uuid::new_v4();
-            let (recorder, recording) = Recorder::spawn(
-                id,
-                pool.clone(),
-                publisher.clone(),
-                config.database.patience(),
-            );
-            let context = Context {
-                id,
-                config: Arc::new(config.clone()),
-                pool: pool.clone(),
-                nodes,
-                prices,
-                publisher: publisher.clone(),
-                shutdown: shutdown.clone(),
-                accounts,
-                held,
-                found: Arc::new(Notify::new()),
-                backfill: Arc::new(Notify::new()),
-                recorder,
-                ripening: Arc::default(),
-                ahead: Arc::default(),
-                openings: Arc::default(),
-            };
-            for task in tasks(context.clone(), share_keys, share_accounts) {
-                let _ = task.await;
-            }
-            lease::leave(&context).await;
-            drop(context);
-            let _ = recording.await;
+            follow_chain(
+                &config, &pool, nodes, prices, &publisher, &shutdown, accounts,
+            )
+            .await;
         }
         drop(publisher);
         let _ = publishing.await;
@@ -130,6 +103,46 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Follows the chain until the process stops.
+async fn follow_chain(
+    config: &Config,
+    pool: &PgPool,
+    nodes: Nodes,
+    prices: Prices,
+    publisher: &Publisher,
+    shutdown: &Shutdown,
+    accounts: Arc<Vec<DepositAccount>>,
+) {
+    let id = Uuid::new_v4();
+    let patience = config.database.patience();
+    let (recorder, recording) = Recorder::spawn(id, pool.clone(), publisher.clone(), patience);
+    let (share_keys, held) = watch::channel(BTreeSet::new());
+    let (share_accounts, accounts) = watch::channel(accounts);
+    let context = Context {
+        id,
+        config: Arc::new(config.clone()),
+        pool: pool.clone(),
+        nodes,
+        prices,
+        publisher: publisher.clone(),
+        shutdown: shutdown.clone(),
+        accounts,
+        held,
+        found: Arc::new(Notify::new()),
+        backfill: Arc::new(Notify::new()),
+        recorder,
+        ripening: Arc::default(),
+        ahead: Arc::default(),
+        openings: Arc::default(),
+    };
+    for task in tasks(context.clone(), share_keys, share_accounts) {
+        let _ = task.await;
+    }
+    lease::leave(&context).await;
+    drop(context);
+    let _ = recording.await;
 }
 
 /// Every part of the watching, started.

@@ -76,13 +76,7 @@ pub async fn weigh(
     commitment: Commitment,
     waited: Waited,
 ) -> Result<Weighed, ExamineError> {
-    let asked = context.nodes.each().map(async |node| {
-        if !node.is_asked(RpcRequest::GetTransaction) {
-            return (node, Ok(None));
-        }
-        (node, node.look(signature, commitment).await.map(Some))
-    });
-    let looks = join_all(asked).await;
+    let looks = look_everywhere(context, signature, commitment).await;
     let is_shown = looks
         .iter()
         .any(|(_, look)| matches!(look, Ok(Some(Look::Shown(_)))));
@@ -139,6 +133,21 @@ pub async fn weigh(
     Ok(effect.map_or(Weighed::Open, |effect| Weighed::Settled(Box::new(effect))))
 }
 
+/// What each node shows; nothing of one that is left out and not asked.
+async fn look_everywhere<'a>(
+    context: &'a Context,
+    signature: &str,
+    commitment: Commitment,
+) -> Vec<(&'a Node, Result<Option<Look>, NodeError>)> {
+    let asked = context.nodes.each().map(async |node| {
+        if !node.is_asked(RpcRequest::GetTransaction) {
+            return (node, Ok(None));
+        }
+        (node, node.look(signature, commitment).await.map(Some))
+    });
+    join_all(asked).await
+}
+
 /// Nothing is decided: because it cannot be read, because nobody answered, or because it takes time.
 fn undecided(
     testimonies: &[Testimony<Effect>],
@@ -174,13 +183,11 @@ async fn effect(
     known: &mut Option<Tagged>,
 ) -> Result<Effect, sqlx::Error> {
     let keys = &shown.transaction.keys;
-    let (_, tagged) = match known.take().filter(|(known, _)| known == keys) {
-        Some(tagged) => known.insert(tagged),
-        None => {
-            let tagged = tagged_invoices(&context.pool, &shown.transaction).await?;
-            known.insert((keys.clone(), tagged))
-        }
-    };
+    if known.as_ref().is_none_or(|(known, _)| known != keys) {
+        let tagged = tagged_invoices(&context.pool, &shown.transaction).await?;
+        *known = Some((keys.clone(), tagged));
+    }
+    let tagged = known.as_ref().map_or(&[][..], |(_, tagged)| tagged);
     let accounts = context.accounts.borrow().clone();
     Ok(Effect {
         verdict: verify(&shown.transaction, &accounts, tagged),

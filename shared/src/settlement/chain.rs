@@ -15,6 +15,7 @@ use super::SettlementError;
 use crate::chain::{Commitment, Verdict};
 use crate::events::Publication;
 use crate::ids::{InvoiceId, TraceId};
+use crate::invoices::Rail;
 
 /// A verified transaction to record.
 #[derive(Debug)]
@@ -140,10 +141,7 @@ impl<'a> Look<'a> {
                 .iter()
                 .map(|one| one.invoice.as_ref().map(InvoiceId::as_str))
                 .collect(),
-            open_rails: open
-                .iter()
-                .map(|one| one.rail.map(|rail| rail.id()))
-                .collect(),
+            open_rails: open.iter().map(|one| one.rail.map(Rail::id)).collect(),
             out_accounts,
             out_units,
         })
