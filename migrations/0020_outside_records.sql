@@ -281,15 +281,14 @@ declare
     v_credited   text[];
     v_done       record;
     v_invoices   text[] := '{}';
-    -- Signatures, each with an account that was judged before.
+    -- Places of looks, each with an account that was judged before.
     v_judged     text[] := '{}';
 begin
     paid := '{}'; topics := '{}'; messages := '{}';
     if p_lock_timeout_ms is not null then
         perform set_config('lock_timeout', p_lock_timeout_ms::text, true);
     end if;
-    v_looks := array(select l from jsonb_populate_recordset(null::chain_look, p_looks) as l
-                     order by l.signature, l.is_final);
+    v_looks := array(select l from jsonb_populate_recordset(null::chain_look, p_looks) as l);
     v_signatures := array(select l.signature from unnest(v_looks) as l);
     v_credited := array(select unnest(l.credit_invoices) from unnest(v_looks) as l);
     perform lock_credited(v_signatures, v_credited);
@@ -297,7 +296,7 @@ begin
         v_done := record_look(v_looks[n], p_at_confirmed);
         v_invoices := v_invoices || v_done.invoices;
         if v_done.judged <> '{}' then
-            v_judged := v_judged || array(select v_signatures[n] || ' ' || j from unnest(v_done.judged) as j);
+            v_judged := v_judged || array(select n || ' ' || j from unnest(v_done.judged) as j);
         end if;
     end loop;
     if v_invoices <> '{}' then
@@ -310,15 +309,14 @@ begin
     perform leave_open(o.signature, o.account, o.units, o.reason, o.invoice, o.rail, o.is_gain, p_sol_price_micro,
                        p_dust_below_micro)
     from (select l.signature, o.*, o.account = any (l.accounts) and o.reason <> 'netted_out' as is_gain
-          from unnest(v_looks) as l,
+          from unnest(v_looks) with ordinality as l,
                unnest(l.open_accounts, l.open_units, l.open_reasons, l.open_invoices, l.open_rails)
                    as o (account, units, reason, invoice, rail)
-          where l.is_final and l.signature || ' ' || o.account <> all (v_judged)
-          order by o.account, l.signature) as o;
+          where l.is_final and l.ordinality || ' ' || o.account <> all (v_judged)
+          order by o.account, l.ordinality) as o;
     -- Last: whoever notes one again waits for this lock.
-    for n in 1 .. cardinality(v_looks) loop
-        perform advance_signature(v_looks[n], p_watcher);
-    end loop;
+    perform advance_signature(s.look, p_watcher)
+    from (select l as look from unnest(v_looks) as l order by l.signature) as s;
 end
 $$;
 

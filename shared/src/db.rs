@@ -1,7 +1,5 @@
 //! Postgres: pools with bounded waits, embedded migrations, and which errors pass by themselves.
 
-mod kept_connection;
-
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -11,12 +9,11 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Postgres, Transaction};
 
-pub use self::kept_connection::KeptConnection;
 use crate::config::DatabaseConfig;
 
 /// A connection that was used so short a time ago is used again without asking whether it still works: the question
 /// takes as long as a small statement, and no server restarts that fast.
-const TRUSTED: Duration = Duration::from_millis(100);
+pub(crate) const TRUSTED: Duration = Duration::from_millis(100);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 

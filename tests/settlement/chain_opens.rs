@@ -7,7 +7,7 @@ use shared::settlement::CreditRefusal;
 use solana_pubkey::Pubkey;
 use sqlx::PgPool;
 
-use crate::chain_look::{Look, attribute, give, record};
+use crate::chain_look::{Look, attribute, give, record, record_together};
 use crate::chain_order::BALANCE_MAX;
 use crate::chain_scene::Scene;
 use crate::chain_world::{Bill, Effects, account, listed, months, purchase, signature, topup};
@@ -279,5 +279,30 @@ async fn a_deposit_is_given_away_once_whoever_decides() {
         assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
         assert_eq!(balance_of(pool, scene.user).await, before + 50);
     }
+    scene.close().await;
+}
+
+/// A signature that was taken twice is looked at twice, and both looks may be recorded together.
+#[tokio::test]
+async fn what_two_looks_of_one_group_leave_open_is_listed_or_counted_once() {
+    let scene = Scene::open().await;
+    let pool = scene.pool();
+    let (listed_one, counted_one) = (signature(), signature());
+    let mut look = Look::at(Finalized);
+    look.rules.dust_below_micro = 10_000;
+    let much = Effects::default().and_rest(USDC, 5_000_000);
+    let little = Effects::default().and_rest(USDC, 9_999);
+    let twice: Vec<_> = [(&listed_one, &much), (&counted_one, &little)]
+        .repeat(2)
+        .into_iter()
+        .map(|(of, effects)| look.payment(of, effects))
+        .collect();
+
+    record_together(pool, &twice, &look.rules).await.unwrap();
+
+    let listed = [("5000000".to_owned(), Some(5_000_000))];
+    assert_eq!(worths(pool, &listed_one).await, listed);
+    assert_eq!(worths(pool, &counted_one).await, []);
+    assert_eq!(dust(pool, USDC).await, Some((1, 9_999)));
     scene.close().await;
 }

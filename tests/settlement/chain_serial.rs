@@ -119,12 +119,7 @@ fn step(users: usize, orders: usize, transactions: usize) -> impl Strategy<Value
     let group_size = prop_oneof![2 => Just(1_usize), 1 => 2_usize..5];
     let looks = group_size
         .prop_flat_map(move |size| prop::collection::vec(look.clone(), size))
-        .prop_map(|mut looks| {
-            let order = |look: &Look| (look.transaction, look.sighting.is_final);
-            looks.sort_by_key(order);
-            looks.dedup_by_key(|look| order(look));
-            Step::Look(looks)
-        });
+        .prop_map(Step::Look);
     let prices = prop::sample::select(vec![None, Some(75_000_000), Some(150_000_000), HIGH_PRICE]);
     prop_oneof![
         10 => looks,

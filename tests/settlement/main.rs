@@ -26,6 +26,7 @@ mod chain_values;
 mod chain_world;
 mod dead_watchers;
 mod expiry;
+mod kept_connection;
 mod model;
 mod races;
 mod retention;

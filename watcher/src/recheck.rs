@@ -13,7 +13,10 @@ use crate::context::Context;
 pub async fn sweep(context: Context) {
     let pause = Duration::from_millis(context.config.chain.solana_node_cooldown_ms);
     let round = async |context: &Context| {
-        join_all(context.nodes.each().map(Node::recheck)).await;
+        tokio::select! {
+            _ = join_all(context.nodes.each().map(Node::recheck)) => {}
+            () = context.shutdown.wait() => {}
+        }
         Ok::<(), Infallible>(())
     };
     context.every("recheck", pause, &Notify::new(), round).await;

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::db::KeptConnection;
 use shared::events::Publisher;
 use shared::ids::TraceId;
 use shared::settlement::{
-    ChainPayment, Recorded, SettleRules, SettlementError, record_chain_payments,
+    ChainPayment, KeptConnection, Recorded, Repeatable, SettleRules, SettlementError,
+    record_chain_payments,
 };
 use shared::telemetry::supervised;
-use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ use uuid::Uuid;
 const GROUP_MAX: usize = 32;
 /// How long a group waits for a lock: whoever is held up by one waits alone, and holds nobody else up.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// How many are recorded alone at once.
+const ALONE_MAX: usize = 8;
 
 struct Request {
     payment: ChainPayment,
@@ -79,6 +81,7 @@ impl Recorder {
 
 async fn run(mut receiver: mpsc::Receiver<Request>, mut books: Books, alone: impl Fn() -> Books) {
     let mut waiting = JoinSet::new();
+    let places = Arc::new(Semaphore::new(ALONE_MAX));
     let mut group = Vec::with_capacity(GROUP_MAX);
     while receiver.recv_many(&mut group, GROUP_MAX).await > 0 {
         while waiting.try_join_next().is_some() {}
@@ -92,8 +95,9 @@ async fn run(mut receiver: mpsc::Receiver<Request>, mut books: Books, alone: imp
             // One of them is held up, or refused: that is no matter of the others.
             Err(_) => {
                 for request in group.drain(..) {
-                    let mut books = alone();
+                    let (mut books, places) = (alone(), Arc::clone(&places));
                     waiting.spawn(async move {
+                        let _place = places.acquire().await;
                         let mut group = vec![request];
                         let recorded = books.record(&group, None).await.map_err(Arc::new);
                         answer(&mut group, &recorded);
@@ -129,20 +133,44 @@ impl Books {
             return Ok(());
         };
         let payments: Vec<&ChainPayment> = group.iter().map(|request| &request.payment).collect();
-        let trace = TraceId::generate();
-        let watcher = Some(self.watcher);
-        let recorded = self
-            .connection
-            .run(async |connection| {
-                record_chain_payments(connection, &payments, &rules, watcher, wait_max, &trace)
-                    .await
-            })
-            .await?;
-        tell(&payments, &recorded, &trace);
+        let group = Group {
+            payments,
+            rules,
+            watcher: self.watcher,
+            wait_max,
+            trace: TraceId::generate(),
+        };
+        let recorded = self.connection.carry_out(&group).await?;
+        tell(&group.payments, &recorded, &group.trace);
         if let Some(publication) = recorded.publication {
             self.publisher.publish(publication);
         }
         Ok(())
+    }
+}
+
+/// What one transaction records.
+struct Group<'a> {
+    payments: Vec<&'a ChainPayment>,
+    rules: SettleRules,
+    watcher: Uuid,
+    wait_max: Option<Duration>,
+    trace: TraceId,
+}
+
+impl Repeatable for Group<'_> {
+    type Done = Recorded;
+
+    async fn carry_out(&self, connection: &mut PgConnection) -> Result<Recorded, SettlementError> {
+        record_chain_payments(
+            connection,
+            &self.payments,
+            &self.rules,
+            Some(self.watcher),
+            self.wait_max,
+            &self.trace,
+        )
+        .await
     }
 }
 

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use shared::config::Config;
-use shared::db::KeptConnection;
 use shared::events::Publisher;
 use shared::ids::TraceId;
 use shared::queue::PayJob;
-use shared::settlement::{PayOutcome, Settled, SettlementError, settle_from_balance};
+use shared::settlement::{
+    KeptConnection, PayOutcome, Repeatable, Settled, SettlementError, settle_from_balance,
+};
 use shared::telemetry::{log_failure, supervised};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot};
@@ -229,11 +230,20 @@ impl Shard {
     /// One transaction.
     async fn settle(&mut self, requests: &[(PayJob, TraceId)]) -> Result<Settled, SettlementError> {
         let started = Instant::now();
-        let settle =
-            async |connection: &mut PgConnection| settle_from_balance(connection, requests).await;
-        let settled = self.connection.run(settle).await?;
+        let settled = self.connection.carry_out(&Batch(requests)).await?;
         metrics::histogram!("quittance_commit_duration_seconds").record(started.elapsed());
         Ok(settled)
+    }
+}
+
+/// What one transaction settles.
+struct Batch<'a>(&'a [(PayJob, TraceId)]);
+
+impl Repeatable for Batch<'_> {
+    type Done = Settled;
+
+    async fn carry_out(&self, connection: &mut PgConnection) -> Result<Settled, SettlementError> {
+        settle_from_balance(connection, self.0).await
     }
 }
 

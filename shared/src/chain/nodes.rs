@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::liveness::{Front, Liveness};
 use super::queries::Commitment;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -225,10 +225,11 @@ impl Node {
             return;
         }
         // What comes of it is noted.
-        let _ = self.slot(Commitment::Finalized).await;
-        for (request, params) in self.liveness.unanswered() {
-            let _ = self.call::<Value>(request, params).await;
-        }
+        let unanswered = self.liveness.unanswered().into_iter();
+        let again = unanswered
+            .filter(|(request, _)| *request != RpcRequest::GetSlot)
+            .map(|(request, params)| self.ask_again(request, params));
+        let _ = join(self.slot(Commitment::Finalized), join_all(again)).await;
     }
 
     /// Notes how far it says to be: one that stands still is of no use, whatever it answers.

@@ -10,7 +10,9 @@ use solana_rpc_client_api::custom_error::JSON_RPC_SERVER_ERROR_FILTER_TRANSACTIO
 use solana_rpc_client_api::request::RpcRequest;
 use solana_rpc_client_api::response::Response;
 use solana_signature::Signature;
-use solana_transaction_status_client_types::{TransactionConfirmationStatus, TransactionStatus};
+use solana_transaction_status_client_types::{
+    EncodedConfirmedTransactionWithStatusMeta, TransactionConfirmationStatus, TransactionStatus,
+};
 
 use super::{Node, NodeError, Nodes};
 
@@ -239,6 +241,28 @@ impl Node {
             self.note_finalized(slot);
         }
         Ok(slot)
+    }
+
+    /// Asks once more what it failed at: an answer is one only if it can be read.
+    pub(super) async fn ask_again(
+        &self,
+        request: RpcRequest,
+        params: Value,
+    ) -> Result<(), NodeError> {
+        match request {
+            RpcRequest::GetTransaction => self
+                .call::<Option<EncodedConfirmedTransactionWithStatusMeta>>(request, params)
+                .await
+                .map(drop),
+            RpcRequest::GetSignatureStatuses => self
+                .call::<Response<Vec<Option<TransactionStatus>>>>(request, params)
+                .await
+                .map(drop),
+            RpcRequest::GetSignaturesForAddress => {
+                self.call::<Vec<Listed>>(request, params).await.map(drop)
+            }
+            _ => self.call::<Value>(request, params).await.map(drop),
+        }
     }
 
     /// When a block was made, in seconds since 1970; `None` when the node does not know.

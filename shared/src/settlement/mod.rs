@@ -6,12 +6,15 @@
 //! Callers: the worker settles from balance and expires; the watcher settles what it proved on chain; the api
 //! cancels, and adjusts, locks, attributes and credits for operators. The Postgres roles allow exactly this and no direct write.
 
+use std::io::ErrorKind;
+
 mod adjust;
 mod attribution;
 mod balance;
 mod cancel;
 mod chain;
 mod expire;
+mod kept_connection;
 mod lock;
 mod release;
 
@@ -25,6 +28,7 @@ pub use chain::{
     ChainPayment, Recorded, SettleRules, record_chain_payments, reverse_chain_payment,
 };
 pub use expire::{Expired, expire};
+pub use kept_connection::{KeptConnection, Repeatable};
 pub use lock::set_lock;
 pub use release::{Released, settle_ended_invoices};
 
@@ -49,6 +53,17 @@ impl SettlementError {
         match self {
             Self::Database(error) => crate::db::is_transient(error),
             Self::UnknownAnswer(_) | Self::TooLarge(_) => false,
+        }
+    }
+
+    /// Whether the connection ended: by itself, or because the server did.
+    fn is_disconnection(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Io(error)) => error.kind() != ErrorKind::TimedOut,
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "08006" | "08003")),
+            Self::Database(_) | Self::UnknownAnswer(_) | Self::TooLarge(_) => false,
         }
     }
 
