@@ -1,15 +1,11 @@
--- Sessions, and what operators see and do.
+-- What sweeps remember, and what operators see and do.
 
--- Only the SHA-256 of the cookies' tokens is kept.
-create table sessions (
-    token_hash bytea primary key check (length(token_hash) = 32),
-    csrf_hash  bytea not null check (length(csrf_hash) = 32),
-    user_id    uuid not null references users (id),
-    created_at timestamptz not null default now(),
-    expires_at timestamptz not null
+-- How far each sweep has come; hints that bound its scan, not a source of truth.
+create table sweep_cursors (
+    name text primary key,
+    at   timestamptz not null
 );
-create index sessions_by_user on sessions (user_id);
-create index sessions_by_expiry on sessions (expires_at);
+insert into sweep_cursors (name, at) values ('expiry', '-infinity'), ('expiry_round', '-infinity');
 
 create table operator_actions (
     id       bigint generated always as identity primary key,
@@ -20,11 +16,9 @@ create table operator_actions (
     outcome  text not null,
     trace_id text not null
 );
-create trigger operator_actions_immutable before update or delete on operator_actions
-    for each row execute function refuse_change();
-
-create trigger operator_actions_not_truncated before truncate on operator_actions
-    for each statement execute function refuse_change();
+create index operator_actions_by_time on operator_actions (at, id);
+create index operator_actions_by_action on operator_actions (action, at, id);
+create index operator_actions_by_target on operator_actions (target, at, id);
 
 -- Jobs taken off their queue because they need a human: undecodable, or delivered too often.
 create table parked_jobs (
@@ -41,9 +35,17 @@ create table parked_jobs (
     unique (queue, entry_id)
 );
 create index parked_jobs_open on parked_jobs (queue, id) where resolved_at is null;
+create index parked_jobs_open_by_id on parked_jobs (id) where resolved_at is null;
+create index parked_jobs_by_queue on parked_jobs (queue, id);
 
 -- Queues an operator has paused.
 create table paused_queues (
     queue     text primary key,
     paused_at timestamptz not null default now()
 );
+
+grant select on sweep_cursors, operator_actions, parked_jobs, paused_queues to quittance_api, quittance_worker;
+grant insert on operator_actions to quittance_api;
+grant insert on parked_jobs to quittance_worker;
+grant update (resolved_at, resolution) on parked_jobs to quittance_api;
+grant insert, delete on paused_queues to quittance_api;

@@ -12,6 +12,7 @@ use shared::events::Publisher;
 use shared::invoices::RailRegistry;
 use shared::prices::{FeedClientError, Prices};
 use shared::queue::{Producer, Queue, RedisLink};
+use shared::schema::{self, SchemaError};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -52,6 +53,9 @@ pub enum RunError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Its schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// Redis was not there at start.
     #[error("cannot connect to Redis at REDIS_URL; is it running?")]
     Redis(#[from] redis::RedisError),
@@ -68,7 +72,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let metrics = telemetry::start(&config.process.log)?;
     let shutdown = telemetry::on_signal()?;
     let pool = db::pool(&config.database, "quittance-api")?;
-    db::check_schema(&pool).await?;
+    schema::check(&pool).await?;
     let redis = RedisLink::connect(&config.redis).await?;
     let (publisher, publishing) = Publisher::spawn(
         redis.clone(),

@@ -1,9 +1,8 @@
-//! Postgres: pools with bounded waits, embedded migrations, and which errors pass by themselves.
+//! Postgres: pools with bounded waits, and which errors pass by themselves.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -15,9 +14,7 @@ use crate::config::DatabaseConfig;
 /// takes as long as a small statement, and no server restarts that fast.
 pub(crate) const TRUSTED: Duration = Duration::from_millis(100);
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
-
-/// Why the database could not be made ready.
+/// Why there is no database.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The URL is not one.
@@ -28,20 +25,9 @@ pub enum DatabaseError {
     /// No connection could be made.
     #[error("cannot connect to Postgres; is it running, and may this role log in?")]
     Connect(#[source] sqlx::Error),
-    /// A migration failed or the schema is not the one this binary knows.
-    #[error("the migration failed")]
-    Migrate(#[from] MigrateError),
-    /// The schema is older than this binary.
-    #[error("the database lacks migration {0}; run `quittance-worker migrate` first")]
-    Outdated(i64),
-    /// The schema was made by other migrations than this binary's.
-    #[error(
-        "migration {0} of the database is another one than this program's; do they belong together?"
-    )]
-    Foreign(i64),
 }
 
-fn options(url: &str, application: &str) -> Result<PgConnectOptions, DatabaseError> {
+pub(crate) fn options(url: &str, application: &str) -> Result<PgConnectOptions, DatabaseError> {
     Ok(url
         .parse::<PgConnectOptions>()
         .map_err(DatabaseError::Url)?
@@ -108,48 +94,6 @@ pub fn gone_silent(connection: PoolConnection<Postgres>) -> sqlx::Error {
         ErrorKind::TimedOut,
         "Postgres has gone silent",
     ))
-}
-
-/// Brings the schema up to date. Several processes may do this at once: an advisory lock orders them.
-pub async fn migrate(config: &DatabaseConfig) -> Result<(), DatabaseError> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(Duration::from_millis(config.db_acquire_timeout_ms))
-        .connect_with(options(config.database_url(), "quittance-migrate")?)
-        .await
-        .map_err(DatabaseError::Connect)?;
-    MIGRATIONS.run(&pool).await?;
-    pool.close().await;
-    Ok(())
-}
-
-/// Whether every migration of this binary was applied, as this binary knows it. Newer ones may have been, too.
-pub async fn check_schema(pool: &PgPool) -> Result<(), DatabaseError> {
-    let rows = sqlx::query!("select version, checksum from _sqlx_migrations where success")
-        .fetch_all(pool)
-        .await;
-    let rows = match rows {
-        Err(sqlx::Error::Database(error))
-            if error.code().is_some_and(|code| is_unmigrated_code(&code)) =>
-        {
-            Vec::new()
-        }
-        other => other.map_err(DatabaseError::Connect)?,
-    };
-    for migration in MIGRATIONS.iter() {
-        let row = rows.iter().find(|row| row.version == migration.version);
-        match row {
-            Some(row) if row.checksum == *migration.checksum => {}
-            Some(_) => return Err(DatabaseError::Foreign(migration.version)),
-            None => return Err(DatabaseError::Outdated(migration.version)),
-        }
-    }
-    Ok(())
-}
-
-/// What a database says on which no migration, or not the last one, has run: no such table, or no right to read it.
-fn is_unmigrated_code(code: &str) -> bool {
-    matches!(code, "42P01" | "42501")
 }
 
 /// Whether the same statement may succeed a moment later: the connection, the server or a lock was at fault,

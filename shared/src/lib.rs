@@ -6,7 +6,8 @@
 //! | [`money`] | amounts and their decimal text | nobody (pure) |
 //! | [`ids`] | typed identifiers | nobody (pure) |
 //! | [`config`] | every setting, its default and its checks | nobody (read at start) |
-//! | [`db`] | pools, migrations, which errors pass by themselves | the migrate command |
+//! | [`db`] | pools, which errors pass by themselves | – |
+//! | [`schema`] | migrations | the migrate command |
 //! | [`queue`] | streams between api and worker: jobs, replies, parking | api enqueues, worker acknowledges |
 //! | [`prices`] | what a SOL is worth now | nobody (reads a feed) |
 //! | [`invoices`] | invoices: rows, prices, rails, creation | api creates; [`settlement`] ends them |
@@ -26,5 +27,6 @@ pub mod ledger;
 pub mod money;
 pub mod prices;
 pub mod queue;
+pub mod schema;
 pub mod settlement;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! Starting on a database that is empty, old, or being migrated by several at once.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use sqlx::PgPool;
@@ -12,7 +13,7 @@ use stack::settings::{ANY_PORT, Settings};
 use stack::{Postgres, Service};
 
 use crate::support::wait::turn_to_kill_servers;
-use crate::support::world::quick;
+use crate::support::world::{create_invoice, quick};
 
 fn of_test_run(variable: &str) -> String {
     std::env::var(variable).expect("run through `stack test`")
@@ -76,6 +77,83 @@ async fn on_an_old_database_every_process_says_to_migrate() {
     pool.close().await;
     assert_asks_to_migrate(&settings(&server, &database)).await;
     server.drop_database(&database).await.unwrap();
+}
+
+/// A migrated database on which a statement was carried out.
+async fn changed(server: &DatabaseServer, statement: &'static str) -> String {
+    let database = random_name("quittance_test");
+    server.clone_template(&database).await.unwrap();
+    let pool = server.pool(&database).await.unwrap();
+    sqlx::query(statement).execute(&pool).await.unwrap();
+    pool.close().await;
+    database
+}
+
+#[tokio::test]
+async fn without_its_functions_every_process_says_to_migrate_and_migrating_brings_them() {
+    let server = DatabaseServer::new(&of_test_run(POSTGRES_URL)).unwrap();
+    let database = changed(
+        &server,
+        "update function_files set checksum = '\\x00' where name = 'ledger'",
+    )
+    .await;
+    let settings = settings(&server, &database);
+    assert_asks_to_migrate(&settings).await;
+    run_worker_command("migrate", &settings.for_owner())
+        .await
+        .unwrap();
+    let worker = Service::start_worker(&settings, None).await.unwrap();
+    assert!(worker.terminate().await.unwrap().success());
+    server.drop_database(&database).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_another_history_is_refused_and_left_alone() {
+    let server = DatabaseServer::new(&of_test_run(POSTGRES_URL)).unwrap();
+    let database = changed(
+        &server,
+        "update _sqlx_migrations set checksum = '\\x00' where version = 1",
+    )
+    .await;
+    let settings = settings(&server, &database);
+    let words = words_of_refusal(API, &settings.for_api(ANY_PORT)).await;
+    assert!(words.contains("make clean"), "{words}");
+    let refused = run_worker_command("migrate", &settings.for_owner()).await;
+    let words = refused.unwrap_err().to_string();
+    assert!(
+        words.contains("another history") && words.contains("make clean"),
+        "{words}"
+    );
+    server.drop_database(&database).await.unwrap();
+}
+
+/// A migration that waits for a table would have everybody wait behind it.
+#[tokio::test]
+async fn a_migration_that_gets_no_lock_stops_no_payments_and_ends_once_it_does() {
+    let deployment = quick().start().await.unwrap();
+    let console = deployment.user_with_balance(1_000_000_000).await.unwrap();
+    let pool = deployment.pool();
+    sqlx::query("update function_files set checksum = '\\x00' where name = 'invoices'")
+        .execute(pool)
+        .await
+        .unwrap();
+    let mut long = pool.begin().await.unwrap();
+    sqlx::query("lock table invoices in row exclusive mode")
+        .execute(&mut *long)
+        .await
+        .unwrap();
+    let owner = deployment.settings().for_owner();
+    let migration = tokio::spawn(async move { run_worker_command("migrate", &owner).await });
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        let id = create_invoice(&console).await;
+        let answer = console.pay(&id).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    assert!(!migration.is_finished());
+    long.rollback().await.unwrap();
+    migration.await.unwrap().unwrap();
+    deployment.finish().await.unwrap();
 }
 
 async fn migrations(pool: &PgPool) -> Vec<(i64, bool)> {

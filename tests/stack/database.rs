@@ -52,6 +52,9 @@ pub enum DatabaseError {
     /// The schema could not be brought up to date.
     #[error("cannot apply the migrations: {0}")]
     Migrate(#[from] MigrateError),
+    /// The files of its functions.
+    #[error("cannot read the functions: {0}")]
+    Folder(#[source] std::io::Error),
 }
 
 fn doing(doing: impl Into<String>) -> impl FnOnce(sqlx::Error) -> DatabaseError {
@@ -201,6 +204,17 @@ impl DatabaseServer {
         let migrations = Migrator::new(folder).await?;
         let mut connection = self.connect(database).await?;
         migrations.run(&mut connection).await?;
+        let unchecked = "set check_function_bodies = off".to_owned();
+        execute(&mut connection, unchecked)
+            .await
+            .map_err(doing("apply the functions"))?;
+        let files = std::fs::read_dir(folder.join("functions")).map_err(DatabaseError::Folder)?;
+        for file in files {
+            let path = file.map_err(DatabaseError::Folder)?.path();
+            let text = std::fs::read_to_string(&path).map_err(DatabaseError::Folder)?;
+            let task = doing(format!("apply {}", path.display()));
+            execute(&mut connection, text).await.map_err(task)?;
+        }
         connection
             .close()
             .await

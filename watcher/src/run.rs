@@ -11,6 +11,7 @@ use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
 use shared::prices::{FeedClientError, Prices};
 use shared::queue::RedisLink;
+use shared::schema::{self, SchemaError};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError, supervised};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -34,6 +35,9 @@ pub enum RunError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Its schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// Redis was not there at start.
     #[error("cannot connect to Redis at REDIS_URL; is it running?")]
     Redis(#[from] redis::RedisError),
@@ -62,7 +66,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let shutdown = telemetry::on_signal()?;
     let nodes = Nodes::new(&config.chain).ok_or(RunError::NoNodes)?;
     let pool = db::pool(&config.database, "quittance-watcher")?;
-    db::check_schema(&pool).await?;
+    schema::check(&pool).await?;
     let redis = RedisLink::connect(&config.redis).await?;
     let listener = TcpListener::bind(config.watcher.watcher_listen).await?;
     tracing::info!(address = %listener.local_addr()?, service = "watcher", "listening");

@@ -16,6 +16,7 @@ use shared::chain::Nodes;
 use shared::config::{Config, ConfigError, Process};
 use shared::db::{self, DatabaseError};
 use shared::ledger::{self, LedgerError};
+use shared::schema::{self, SchemaError};
 use shared::telemetry::log_failure;
 
 use crate::reconcile::Reconciler;
@@ -38,6 +39,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -94,7 +97,7 @@ fn work() -> Result<ExitCode, Failure> {
 
 #[tokio::main]
 async fn migrate() -> Result<ExitCode, Failure> {
-    db::migrate(&Config::load(Process::Command)?.database).await?;
+    schema::migrate(&Config::load(Process::Command)?.database).await?;
     println!("the database is up to date");
     Ok(ExitCode::SUCCESS)
 }

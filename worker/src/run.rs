@@ -8,6 +8,7 @@ use shared::config::Config;
 use shared::db::{self, DatabaseError};
 use shared::events::Publisher;
 use shared::queue::{Finisher, Queue, RedisLink};
+use shared::schema::{self, SchemaError};
 use shared::telemetry::{self, Readiness, Shutdown, TelemetryError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -29,6 +30,9 @@ pub enum RunError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Its schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// Redis was not there at start.
     #[error("cannot connect to Redis at REDIS_URL; is it running?")]
     Redis(#[from] redis::RedisError),
@@ -50,7 +54,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let metrics = telemetry::start(&config.process.log)?;
     let shutdown = telemetry::on_signal()?;
     let pool = db::pool(&config.database, "quittance-worker")?;
-    db::check_schema(&pool).await?;
+    schema::check(&pool).await?;
     let redis = RedisLink::connect(&config.redis).await?;
 
     let listener = TcpListener::bind(config.worker.worker_listen).await?;

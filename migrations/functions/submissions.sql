@@ -1,13 +1,8 @@
--- Two limits of what wallets hand in for an invoice. Transactions that a node took are limited for good, for each might
--- have landed. What no node took, and signatures, cost storage and look-ups only: they are limited by the hour.
-
-drop function store_submission(text, text, bytea, bigint);
-drop function note_submission(text, text, bigint);
-drop function count_submissions(text);
+-- Transactions that payers hand over.
 
 -- Forgets what was handed in for an invoice more than an hour ago and came to nothing, and tells how long it takes no
 -- more of it, in seconds; null when it takes some now. Called under the invoice's lock.
-create function submission_wait_seconds(p_invoice text, p_hourly_max bigint) returns integer language plpgsql as $$
+create or replace function submission_wait_seconds(p_invoice text, p_hourly_max bigint) returns integer language plpgsql as $$
 declare
     v_since timestamptz := clock_timestamp() - interval '1 hour';
     v_at    timestamptz;
@@ -28,7 +23,7 @@ $$;
 
 -- Answers what becomes of the transaction, or the invoice's status when that is not pending any more; why it was
 -- refused, if it was; and how long to wait, if that helps.
-create function store_submission(
+create or replace function store_submission(
     p_invoice text, p_signature text, p_wire bytea, p_attempts_max bigint, p_hourly_max bigint,
     out answer text, out failure text, out wait_seconds integer)
 language plpgsql security definer set search_path = public, pg_temp as $$
@@ -89,7 +84,7 @@ begin
 end
 $$;
 
-create function note_submission(
+create or replace function note_submission(
     p_invoice text, p_signature text, p_hourly_max bigint, out answer text, out wait_seconds integer)
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -114,7 +109,37 @@ begin
 end
 $$;
 
-revoke execute on function submission_wait_seconds(text, bigint),
-    store_submission(text, text, bytea, bigint, bigint), note_submission(text, text, bigint) from public;
-grant execute on function store_submission(text, text, bytea, bigint, bigint), note_submission(text, text, bigint)
+create or replace function retire_submissions(p_before timestamptz, p_limit integer) returns bigint
+language sql security definer set search_path = public, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+    with old_relayed as (
+        select r.signature from relay_transactions r
+        where r.state not in ('sending', 'confirmed') and r.created_at < p_before
+          and exists (select from invoices i where i.id = r.invoice_id and i.status <> 'pending')
+        order by r.created_at limit p_limit for update skip locked
+    ), old_noted as (
+        select s.invoice_id, s.signature from submitted_signatures s
+        where s.at < p_before
+          and exists (select from invoices i where i.id = s.invoice_id and i.status <> 'pending')
+        order by s.at limit p_limit for update skip locked
+    ), relayed as (
+        delete from relay_transactions r using old_relayed o where r.signature = o.signature returning 1
+    ), noted as (
+        delete from submitted_signatures s using old_noted o
+        where s.invoice_id = o.invoice_id and s.signature = o.signature returning 1
+    )
+    select greatest((select count(*) from relayed), (select count(*) from noted))
+$$;
+
+revoke execute on function
+    submission_wait_seconds(text, bigint), store_submission(text, text, bytea, bigint, bigint),
+    note_submission(text, text, bigint), retire_submissions(timestamptz, integer)
+    from public;
+
+grant execute on function
+    store_submission(text, text, bytea, bigint, bigint), note_submission(text, text, bigint)
     to quittance_api;
+
+grant execute on function
+    retire_submissions(timestamptz, integer)
+    to quittance_worker;

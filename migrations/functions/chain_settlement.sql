@@ -1,78 +1,12 @@
--- What money from outside is worth, and whose it becomes. The locked rate of an invoice values exactly the units that pay
--- it in time, up to its price. Every other unit (too much, too late, after an end, parts at the end, what an operator gives
--- away) is worth the lower of the locked and the current price when it is settled, and waits while that is not known.
--- Worth is rounded down once for what is settled together, as a running sum: parts lose nothing to rounding.
--- Lock order everywhere: the signature, invoices by id, balances by user, dust by account.
-
--- Final parts of its price wait for the others, or for its end.
-alter table invoices add column has_parts boolean not null default false;
-alter table chain_credits
-    -- Why it could not be settled so far; the list for operators says the same.
-    add column waits_for text constraint chain_credits_wait_known check (waits_for in ('awaiting_price', 'not_creditable')),
-    -- The deposit that an operator gave to its user.
-    add column deposit_id bigint references unattributed_deposits (id);
-drop index chain_credits_unsettled;
-drop index chain_credits_to_user;
-create unique index chain_credits_of_deposit on chain_credits (deposit_id) where deposit_id is not null;
--- What is to be settled, in the order in which it is tried: what has been settled is in neither.
-create index chain_credits_to_settle on chain_credits (retry_at)
-    where settled_at is null and state = 'finalized' and waits_for is distinct from 'awaiting_price';
-create index chain_credits_awaiting_price on chain_credits (retry_at)
-    where settled_at is null and state = 'finalized' and waits_for = 'awaiting_price';
-
--- What base units are worth at the invoice's locked rate, micro-USD, rounded down; at most what can be counted.
-create or replace function units_worth_micro(i invoices, units numeric) returns bigint language sql immutable as $$
-    select least(div(units * coalesce(i.fx_micro_per_token, 1000000), units_per_token(i.rail)), 9223372036854775807)::bigint
-$$;
-
--- Micro-USD of one whole token that pays no invoice in time: a dollar, or the lower of the locked and the current price of
--- a SOL; null while that is not known.
-create function rest_price_micro(p_rail text, p_locked_micro bigint, p_sol_price_micro bigint) returns bigint
-language sql immutable as $$
-    select case when p_rail <> 'sol-native' then 1000000
-                when p_sol_price_micro is not null then least(p_locked_micro, p_sol_price_micro) end
-$$;
-
--- What base units are worth at a price of one whole token, micro-USD, rounded down.
-create function worth_micro_at(p_units numeric, p_price_micro bigint, p_rail text) returns numeric
-language sql immutable as $$
-    select div(p_units * p_price_micro, units_per_token(p_rail))
-$$;
-
--- Credits a user from the treasury and returns the event; null, and nothing is done, when the balance would be more than
--- clients can read exactly. The balance row must be locked by the caller, or be about to be.
-drop function credit_balance(uuid, text, bigint, text, text, timestamptz, text);
-create function credit_balance(p_user uuid, p_rail text, p_amount_micro numeric, p_invoice text, p_payment text,
-    p_at timestamptz, p_trace text) returns text
-language plpgsql as $$
-declare
-    v_balance balances;
-    v_after   numeric;
-    v_id      bigint;
-begin
-    select * into strict v_balance from balances b where b.user_id = p_user for update;
-    v_after := v_balance.amount_micro + p_amount_micro;
-    if v_after > 9007199254740991 then
-        return null;
-    end if;
-    insert into transfers (debit_account, credit_account, amount_micro, kind, ref_invoice_id, ref_payment_id,
-                           user_id, user_balance_after, at)
-    values ('treasury:' || p_rail, 'user:' || p_user::text, p_amount_micro, 'payment_credit', p_invoice, p_payment,
-            p_user, v_after, p_at)
-    returning id into v_id;
-    update balances b set amount_micro = v_after, last_transfer_id = v_id, updated_at = p_at where b.user_id = p_user;
-    return balance_event(v_id, v_balance.last_transfer_id, p_trace, p_user, p_amount_micro::bigint, v_after::bigint,
-                         p_invoice, p_at);
-end
-$$;
+-- What becomes of money that came on chain.
 
 -- Whether an error will come again when the same is tried again: not that of a lock, a clash, a shortage or a stop.
-create function is_lasting(p_sqlstate text) returns boolean language sql immutable as $$
+create or replace function is_lasting(p_sqlstate text) returns boolean language sql immutable as $$
     select left(p_sqlstate, 2) not in ('40', '53', '55', '57', '58', 'XX')
 $$;
 
 -- Lists what of an invoice's money is final and could not be settled, and strikes off what has been, or is gone.
-create function list_unsettled(p_invoice text) returns void language plpgsql as $$
+create or replace function list_unsettled(p_invoice text) returns void language plpgsql as $$
 begin
     delete from unattributed_deposits u using chain_credits c
     where c.invoice_id = p_invoice and u.signature = c.signature and u.account = c.account and u.invoice_id = p_invoice
@@ -93,7 +27,7 @@ $$;
 
 -- Pays a pending invoice with its timely credits that are ready; whether there are enough is the caller's to know. Which
 -- of them pay it is their order. Fails, as a whole, when its owner's balance cannot take a top-up.
-create function pay_from_chain(i invoices, p_received_micro bigint, p_payment text, p_at_confirmed boolean,
+create or replace function pay_from_chain(i invoices, p_received_micro bigint, p_payment text, p_at_confirmed boolean,
     p_at timestamptz, p_trace text, out topics text[], out messages text[])
 language plpgsql as $$
 declare
@@ -136,7 +70,7 @@ $$;
 
 -- Gives the rests of an invoice's credits that are ready to its owner at a price; of an open one only what came too late.
 -- Fails, as a whole, when the owner's balance cannot take it.
-create function settle_rests(i invoices, p_open boolean, p_price_micro bigint, p_at_confirmed boolean, p_at timestamptz,
+create or replace function settle_rests(i invoices, p_open boolean, p_price_micro bigint, p_at_confirmed boolean, p_at timestamptz,
     p_trace text, out topic text, out message text)
 language plpgsql as $$
 declare
@@ -171,7 +105,7 @@ end
 $$;
 
 -- Sets credits of an invoice that are ready aside, because they cannot be settled now.
-create function set_credits_aside(i invoices, p_open boolean, p_waits_for text, p_at_confirmed boolean, p_at timestamptz)
+create or replace function set_credits_aside(i invoices, p_open boolean, p_waits_for text, p_at_confirmed boolean, p_at timestamptz)
 returns void language plpgsql as $$
 begin
     update chain_credits c
@@ -186,7 +120,7 @@ end
 $$;
 
 -- Brings one invoice in line with its credits, see settle_chain_invoices. It and its owner's balance must be locked.
-create function settle_chain_invoice(i invoices, p_at_confirmed boolean, p_sol_price_micro bigint, p_at timestamptz,
+create or replace function settle_chain_invoice(i invoices, p_at_confirmed boolean, p_sol_price_micro bigint, p_at timestamptz,
     p_trace text, out is_paid boolean, out topics text[], out messages text[])
 language plpgsql as $$
 declare
@@ -286,8 +220,7 @@ $$;
 -- Brings invoices in line with their credits: progress, payment, and money that came too late, twice or too much, which
 -- goes to the owner's balance. Calling it again changes nothing. An invoice that cannot be settled is set aside, listed,
 -- and tried again later; the others are settled all the same.
-drop function settle_chain_invoices(text[], boolean, text);
-create function settle_chain_invoices(p_invoices text[], p_at_confirmed boolean, p_sol_price_micro bigint, p_trace text,
+create or replace function settle_chain_invoices(p_invoices text[], p_at_confirmed boolean, p_sol_price_micro bigint, p_trace text,
     out paid text[], out topics text[], out messages text[])
 language plpgsql as $$
 declare
@@ -311,11 +244,9 @@ begin
     end loop;
 end
 $$;
-drop function take_credits(invoices, boolean, timestamptz);
-drop function activate_subscription(uuid, text, integer, timestamptz);
 
 -- What waited for an invoice is due when that has ended, however it did.
-create function invoice_credits_due() returns trigger
+create or replace function invoice_credits_due() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     update chain_credits c set retry_at = '-infinity'
@@ -323,15 +254,15 @@ begin
     return null;
 end
 $$;
-create trigger invoices_ended after update of status on invoices for each row
+
+create or replace trigger invoices_ended after update of status on invoices for each row
 when (old.status = 'pending' and new.status <> 'pending' and new.has_parts)
 execute function invoice_credits_due();
 
 -- Settles what waits, some invoices at a time, in the order in which they are to be tried: what invoices that ended left,
 -- and what was set aside. While the price of a SOL is not known, what waits for it is not looked at. In one watcher at a
 -- time; what somebody holds is left for the next call.
-drop function settle_ended_invoices(integer, text);
-create function settle_ended_invoices(p_limit integer, p_sol_price_micro bigint, p_trace text,
+create or replace function settle_ended_invoices(p_limit integer, p_sol_price_micro bigint, p_trace text,
     out settled integer, out has_more boolean, out batch_id bigint, out topics text[], out messages text[]
 ) language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -385,143 +316,15 @@ begin
 end
 $$;
 
--- The rail of a listed deposit, if it is final money on an account of ours that nobody has been given. The signature must
--- be locked by the caller. A debt is no money, what was netted out is not there, and what waits to be settled has an owner.
-create function deposit_rail(u unattributed_deposits) returns text language plpgsql as $$
-declare
-    v_rail text;
-    v_left numeric;
-begin
-    if u.reason in ('reversed_after_settlement', 'netted_out', 'awaiting_price', 'not_creditable') then
-        return null;
-    end if;
-    select d.rail, p.net_units - p.dust_units - coalesce((
-               select sum(c.units) from chain_credits c
-               where c.signature = p.signature and c.account = p.account and c.state <> 'reversed'), 0)
-    into v_rail, v_left
-    from chain_payments p join deposit_accounts d on d.account = p.account
-    where p.signature = u.signature and p.account = u.account and p.state = 'finalized';
-    return case when v_left >= u.units then v_rail end;
-end
-$$;
-
--- An operator gives a listed deposit, of whatever rail, to a user's balance at what it is worth now.
-create function credit_deposit(p_id bigint, p_user uuid, p_note text, p_sol_price_micro bigint, p_trace text,
-    out outcome text, out worth_micro bigint, out new_balance_micro bigint,
-    out batch_id bigint, out topics text[], out messages text[]
-) language plpgsql security definer set search_path = public, pg_temp as $$
-declare
-    v_deposit unattributed_deposits;
-    v_rail    text;
-    v_worth   numeric;
-    v_at      timestamptz;
-begin
-    outcome := 'not_found';
-    select * into v_deposit from unattributed_deposits u where u.id = p_id and u.resolved_at is null;
-    if not found then
-        return;
-    end if;
-    perform lock_signature(v_deposit.signature);
-    select * into v_deposit from unattributed_deposits u where u.id = p_id and u.resolved_at is null for update;
-    if not found then
-        return;
-    end if;
-    v_rail := deposit_rail(v_deposit);
-    if v_rail is null then
-        outcome := 'nothing_to_attribute';
-        return;
-    end if;
-    select b.amount_micro into new_balance_micro from balances b where b.user_id = p_user for update;
-    if not found then
-        outcome := 'unknown_user';
-        return;
-    end if;
-    v_worth := worth_micro_at(v_deposit.units, rest_price_micro(v_rail, null, p_sol_price_micro), v_rail);
-    if v_worth is null then
-        outcome := 'price_missing';
-        return;
-    end if;
-    v_at := clock_timestamp();
-    -- What is worth less than a micro-dollar moves no balance.
-    if v_worth > 0 then
-        messages := array[credit_balance(p_user, v_rail, v_worth, null, v_deposit.signature, v_at, p_trace)];
-        if messages[1] is null then
-            outcome := 'balance_too_large';
-            messages := null;
-            return;
-        end if;
-        topics := array['balance:' || p_user::text];
-        batch_id := keep_events(topics, messages);
-    end if;
-    insert into chain_credits (signature, account, user_id, deposit_id, units, state, worth_micro, settled_at)
-    values (v_deposit.signature, v_deposit.account, p_user, p_id, v_deposit.units, 'finalized', v_worth, v_at);
-    update unattributed_deposits u
-    set resolved_at = v_at, resolution = 'credited', user_id = p_user, note = p_note where u.id = p_id;
-    outcome := 'credited';
-    worth_micro := v_worth;
-    new_balance_micro := new_balance_micro + worth_micro;
-end
-$$;
-
--- An operator says which invoice an unattributed deposit is for; it is settled like any payment of that invoice.
-drop function attribute_deposit(bigint, text, text, text);
-create function attribute_deposit(p_id bigint, p_invoice text, p_note text, p_sol_price_micro bigint, p_trace text,
-    out outcome text, out batch_id bigint, out topics text[], out messages text[]
-) language plpgsql security definer set search_path = public, pg_temp as $$
-declare
-    v_deposit unattributed_deposits;
-begin
-    outcome := 'not_found';
-    select * into v_deposit from unattributed_deposits u where u.id = p_id and u.resolved_at is null;
-    if not found then
-        return;
-    end if;
-    perform lock_signature(v_deposit.signature);
-    select * into v_deposit from unattributed_deposits u where u.id = p_id and u.resolved_at is null for update;
-    if not found then
-        return;
-    end if;
-    if deposit_rail(v_deposit) is null then
-        outcome := 'nothing_to_attribute';
-        return;
-    end if;
-    perform from invoices i join deposit_accounts d on d.rail = i.rail and d.recipient = i.address
-    where i.id = p_invoice and d.account = v_deposit.account for update of i;
-    if not found then
-        outcome := 'invoice_does_not_fit';
-        return;
-    end if;
-    insert into chain_credits (signature, account, invoice_id, units, state)
-    values (v_deposit.signature, v_deposit.account, p_invoice, v_deposit.units, 'finalized')
-    on conflict (signature, account, invoice_id) do nothing;
-    if not found then
-        outcome := 'invoice_was_credited';
-        return;
-    end if;
-    update unattributed_deposits u
-    set resolved_at = clock_timestamp(), resolution = 'attributed', invoice_id = p_invoice, note = p_note
-    where u.id = p_id;
-    outcome := 'attributed';
-    select s.topics, s.messages into topics, messages
-    from settle_chain_invoices(array[p_invoice], false, p_sol_price_micro, p_trace) as s;
-    if cardinality(topics) > 0 then
-        batch_id := keep_events(topics, messages);
-    end if;
-end
-$$;
-
 revoke execute on function
-    rest_price_micro(text, bigint, bigint), worth_micro_at(numeric, bigint, text),
-    credit_balance(uuid, text, numeric, text, text, timestamptz, text), is_lasting(text), list_unsettled(text),
-    pay_from_chain(invoices, bigint, text, boolean, timestamptz, text),
+    is_lasting(text), list_unsettled(text), pay_from_chain(invoices, bigint, text, boolean, timestamptz, text),
     settle_rests(invoices, boolean, bigint, boolean, timestamptz, text),
     set_credits_aside(invoices, boolean, text, boolean, timestamptz),
     settle_chain_invoice(invoices, boolean, bigint, timestamptz, text),
     settle_chain_invoices(text[], boolean, bigint, text), invoice_credits_due(),
-    settle_ended_invoices(integer, bigint, text), deposit_rail(unattributed_deposits),
-    credit_deposit(bigint, uuid, text, bigint, text), attribute_deposit(bigint, text, text, bigint, text)
+    settle_ended_invoices(integer, bigint, text)
     from public;
+
 grant execute on function
-    credit_deposit(bigint, uuid, text, bigint, text), attribute_deposit(bigint, text, text, bigint, text)
-    to quittance_api;
-grant execute on function settle_ended_invoices(integer, bigint, text) to quittance_watcher;
+    settle_ended_invoices(integer, bigint, text)
+    to quittance_watcher;

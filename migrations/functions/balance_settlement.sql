@@ -1,89 +1,7 @@
--- The same settlement from balance, at a fraction of its cost. What cost most, as a profile showed it:
---   * planning: with arrays as parameters Postgres plans each statement anew, which takes longer than to carry it out;
---   * messages: SQL functions that are declared more stable than what they call are never inlined;
---   * joins of arrays with what was just written, which grow with the square of the batch.
-
--- Text is read back as it was written; nothing here looks into it before that.
-alter table outbox alter column message type json using message::json;
--- One index, in the order in which a batch is read.
-alter table outbox drop constraint outbox_pkey, add primary key (batch_id, id);
-drop index outbox_by_batch;
-
-create or replace function unix_seconds(at timestamptz) returns bigint language sql stable as $$
-    select floor(extract(epoch from at))::bigint
-$$;
-
--- The balance envelope of the console contract, with its stream position.
-create function balance_event(id bigint, previous bigint, trace_id text, user_id uuid, delta_micro bigint,
-    balance_micro bigint, invoice_id text, at timestamptz)
-returns json language sql stable as $$
-    select json_build_object(
-        'kind', case when delta_micro < 0 then 'balance_debit' else 'balance_credit' end,
-        'position', id, 'previous', previous, 'trace_id', trace_id,
-        'data', case when invoice_id is null then json_build_object(
-            'kind', case when delta_micro < 0 then 'balance_debit' else 'balance_credit' end,
-            'user_id', user_id, 'delta_micro', delta_micro, 'new_balance', balance_micro, 'at', unix_seconds(at))
-        else json_build_object(
-            'kind', case when delta_micro < 0 then 'balance_debit' else 'balance_credit' end,
-            'user_id', user_id, 'delta_micro', delta_micro, 'new_balance', balance_micro, 'at', unix_seconds(at),
-            'ref_invoice_id', invoice_id) end)
-$$;
-
--- The invoice envelope of the console contract (nothing received is left out), with its stream position.
-create function invoice_event(kind text, id text, version bigint, trace_id text, user_id uuid, status text,
-    amount_micro bigint, received_micro bigint, at timestamptz)
-returns json language sql stable as $$
-    select json_build_object(
-        'kind', kind, 'position', version, 'previous', version - 1, 'trace_id', trace_id,
-        'data', case when received_micro = 0 then json_build_object(
-            'kind', kind, 'invoice_id', id, 'user_id', user_id, 'status', status, 'amount_micro', amount_micro,
-            'at', unix_seconds(at))
-        else json_build_object(
-            'kind', kind, 'invoice_id', id, 'user_id', user_id, 'status', status, 'amount_micro', amount_micro,
-            'payments_received_micro', received_micro, 'at', unix_seconds(at)) end)
-$$;
-
-create or replace function balance_message(t transfers, previous bigint, trace_id text)
-returns jsonb language sql stable as $$
-    select balance_event(t.id, previous, trace_id, t.user_id, user_delta_micro(t), t.user_balance_after,
-                         t.ref_invoice_id, t.at)::jsonb
-$$;
-
-create or replace function invoice_message(i invoices, kind text, trace_id text, at timestamptz)
-returns jsonb language sql stable as $$
-    select invoice_event(kind, i.id, i.version, trace_id, i.user_id, i.status, i.amount_micro,
-                         i.payments_received_micro, at)::jsonb
-$$;
-
--- Applies the actions of purchases that were just paid, some at once. Not as an SQL function: Postgres plans those anew
--- in each transaction.
-create function activate_subscriptions(p_users uuid[], p_plans text[], p_months integer[], p_at timestamptz)
-returns void language plpgsql set plan_cache_mode = force_generic_plan as $$
-begin
-    insert into subscriptions as s (user_id, plan, anchor_at, months_total, months_purchased, active_until, updated_at)
-    select n.user_id, n.plan, p_at, sum(n.months), sum(n.months),
-           p_at + make_interval(months => sum(n.months)::integer), p_at
-    from unnest(p_users, p_plans, p_months) as n (user_id, plan, months)
-    group by n.user_id, n.plan
-    order by n.user_id, n.plan
-    on conflict (user_id, plan) do update set
-        anchor_at = case when s.active_until >= p_at then s.anchor_at else p_at end,
-        months_total = case when s.active_until >= p_at then s.months_total else 0 end + excluded.months_total,
-        months_purchased = s.months_purchased + excluded.months_purchased,
-        active_until = case when s.active_until >= p_at then s.anchor_at else p_at end
-            + make_interval(months => case when s.active_until >= p_at then s.months_total else 0 end
-                                      + excluded.months_total),
-        updated_at = p_at;
-end
-$$;
-
-create or replace function activate_subscription(p_user uuid, p_plan text, p_months integer, p_at timestamptz)
-returns void language sql as $$
-    select activate_subscriptions(array[p_user], array[p_plan], array[p_months], p_at)
-$$;
+-- Invoices paid from the balance.
 
 -- What becomes of a request to pay an invoice from a balance (console contract §4.6), in the order of the checks.
-create function pay_outcome(i invoices, payer uuid, locked_at timestamptz, balance_micro bigint, at timestamptz)
+create or replace function pay_outcome(i invoices, payer uuid, locked_at timestamptz, balance_micro bigint, at timestamptz)
 returns text language sql stable as $$
     select case
         when i.id is null then 'invoice_not_found'
@@ -98,7 +16,7 @@ returns text language sql stable as $$
 $$;
 
 -- Settles one invoice: the same as a batch of one, without what only a batch needs.
-create function settle_one_from_balance(p_invoice text, p_user uuid, p_trace text,
+create or replace function settle_one_from_balance(p_invoice text, p_user uuid, p_trace text,
     out outcome text, out balance_micro bigint, out batch_id bigint, out topics text[], out messages text[])
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -133,12 +51,10 @@ begin
     topics := array['balance:' || p_user::text, 'invoice:' || p_invoice];
     messages := array[
         balance_event(v_id, v_balance.last_transfer_id, p_trace, p_user, -v_invoice.amount_micro, balance_micro,
-                      p_invoice, v_at)::text,
+                      p_invoice, v_at),
         invoice_event('invoice_paid', p_invoice, v_invoice.version + 1, p_trace, p_user, 'paid',
-                      v_invoice.amount_micro, v_invoice.payments_received_micro, v_at)::text];
-    insert into outbox_batches default values returning id into batch_id;
-    insert into outbox (batch_id, topic, message)
-    values (batch_id, topics[1], messages[1]::json), (batch_id, topics[2], messages[2]::json);
+                      v_invoice.amount_micro, v_invoice.payments_received_micro, v_at)];
+    batch_id := keep_events(topics, messages);
 end
 $$;
 
@@ -149,7 +65,9 @@ create or replace function settle_from_balance(
     p_invoices text[], p_users uuid[], p_traces text[],
     out outcomes text[], out balances_micro bigint[],
     out batch_id bigint, out topics text[], out messages text[]
-) language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan as $$
+) language plpgsql security definer set search_path = public, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
     r           record;
     v_at        timestamptz;
@@ -239,32 +157,25 @@ begin
 
     select array_agg('balance:' || n.user_id::text),
            array_agg(balance_event(n.id, n.previous, n.trace, n.user_id, -n.amount_micro, n.balance_after,
-                                   n.invoice_id, v_at)::text)
+                                   n.invoice_id, v_at))
     into topics, messages
     from unnest(n_transfers, n_previous, n_traces, n_users, n_amounts, n_after, n_invoices)
          as n (id, previous, trace, user_id, amount_micro, balance_after, invoice_id);
     select topics || array_agg('invoice:' || n.id),
            messages || array_agg(invoice_event('invoice_paid', n.id, n.version + 1, n.trace, n.user_id, 'paid',
-                                               n.amount_micro, n.received_micro, v_at)::text)
+                                               n.amount_micro, n.received_micro, v_at))
     into topics, messages
     from unnest(n_invoices, n_versions, n_traces, n_users, n_amounts, n_received)
          as n (id, version, trace, user_id, amount_micro, received_micro);
-    insert into outbox_batches default values returning id into batch_id;
-    insert into outbox (batch_id, topic, message)
-    select settle_from_balance.batch_id, e.topic, e.message::json from unnest(topics, messages) as e (topic, message);
+    batch_id := keep_events(topics, messages);
 end
 $$;
 
 revoke execute on function
-    balance_event(bigint, bigint, text, uuid, bigint, bigint, text, timestamptz),
-    invoice_event(text, text, bigint, text, uuid, text, bigint, bigint, timestamptz),
-    activate_subscriptions(uuid[], text[], integer[], timestamptz),
-    pay_outcome(invoices, uuid, timestamptz, bigint, timestamptz),
-    settle_one_from_balance(text, uuid, text)
+    pay_outcome(invoices, uuid, timestamptz, bigint, timestamptz), settle_one_from_balance(text, uuid, text),
+    settle_from_balance(text[], uuid[], text[])
     from public;
--- What the message functions are made of: callers need both.
+
 grant execute on function
-    balance_event(bigint, bigint, text, uuid, bigint, bigint, text, timestamptz),
-    invoice_event(text, text, bigint, text, uuid, text, bigint, bigint, timestamptz)
-    to quittance_api, quittance_worker, quittance_watcher;
-grant execute on function settle_one_from_balance(text, uuid, text) to quittance_worker;
+    settle_one_from_balance(text, uuid, text), settle_from_balance(text[], uuid[], text[])
+    to quittance_worker;
