@@ -1,4 +1,5 @@
--- Invoices paid from the balance.
+-- Invoices paid from the balance: what happens to a row when one is, from the decision to the last write. Lock order
+-- everywhere: invoices by id, then balances by user.
 
 -- What becomes of a request to pay an invoice from a balance (console contract §4.6), in the order of the checks.
 create or replace function pay_outcome(i invoices, payer uuid, locked_at timestamptz, balance_micro bigint, at timestamptz)

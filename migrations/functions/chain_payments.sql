@@ -1,4 +1,6 @@
--- What transactions on chain did.
+-- What transactions on chain did. Lock order everywhere: the signature, invoices by id, balances by user, dust by account.
+-- Credits are written under their invoice's lock: their foreign key takes a weak lock on it, and two that held one each
+-- would wait for each other for the strong one.
 
 -- One check each, by a function that stays compiled (see invoice_is_sound).
 create or replace function chain_payment_is_sound(net_units bigint, state text, dust_units bigint) returns boolean
@@ -11,6 +13,7 @@ begin
 end
 $$;
 
+-- The same for credits.
 create or replace function chain_credit_is_sound(invoice_id text, user_id uuid, units bigint, paid_units bigint, state text,
     worth_micro bigint, settled_at timestamptz, waits_for text) returns boolean
 language plpgsql immutable as $$

@@ -1,4 +1,7 @@
--- What becomes of money that came on chain.
+-- What money that came on chain is worth, and whose it becomes. The locked rate of an invoice values exactly the units that
+-- pay it in time, up to its price. Every other unit (too much, too late, after an end, parts at the end, what an operator
+-- gives away) is worth the lower of the locked and the current price when it is settled, and waits while that is not known.
+-- Worth is rounded down once for what is settled together, as a running sum: parts lose nothing to rounding.
 
 -- Whether an error will come again when the same is tried again: not that of a lock, a clash, a shortage or a stop.
 create or replace function is_lasting(p_sqlstate text) returns boolean language sql immutable as $$

@@ -6,8 +6,6 @@ language sql as $$
     select pg_advisory_xact_lock(hashtextextended(p_signature, 0))
 $$;
 
--- How watchers find, follow and give up what they examine.
-
 -- Whether noting a signature that is known is news: what is found already is only hurried, if it waits. What was dropped
 -- comes back, and so does what was judged before all of today's accounts were known; what could never be read does when
 -- somebody hands it in.

@@ -1,5 +1,6 @@
 -- Events: kept in the transaction that caused them, published after it.
 
+-- Whole seconds since 1970.
 create or replace function unix_seconds(at timestamptz) returns bigint language sql stable as $$
     select floor(extract(epoch from at))::bigint
 $$;
@@ -14,6 +15,7 @@ begin
 end
 $$;
 
+-- Keeps one transaction's events and returns them for publishing.
 create or replace function emit_events(p_topics text[], p_messages jsonb[],
     out batch_id bigint, out topics text[], out messages text[])
 language plpgsql security definer set search_path = public, pg_temp as $$

@@ -1,14 +1,12 @@
 -- What holds for an invoice, what it tells, and its end by its owner.
 
--- What transactions did is recorded with when they landed and what they took out; time ends invoices only when what had
--- landed by then has been read.
-
 -- An invoice's end comes at its grace's end at the latest; until then it may still turn out to have been paid in time.
 create or replace function effective_status(i invoices, at timestamptz) returns text language sql immutable as $$
     select case when i.status = 'pending' and i.grace_until <= at and not i.payment_confirming then 'expired'
                 else i.status end
 $$;
 
+-- What holds for every invoice: one check, by a function that stays compiled.
 create or replace function invoice_is_sound(i invoices) returns boolean language plpgsql immutable as $$
 begin
     return (
@@ -36,6 +34,7 @@ begin
 end
 $$;
 
+-- What has ended stays as it ended.
 create or replace function refuse_leaving_terminal() returns trigger language plpgsql as $$
 begin
     raise exception 'invoice % is % and stays so', old.id, old.status using errcode = 'restrict_violation';
@@ -58,6 +57,7 @@ returns text language sql stable as $$
         || ',"at":' || unix_seconds(at)::text || '}}'
 $$;
 
+-- The same of a row.
 create or replace function invoice_message(i invoices, kind text, trace_id text, at timestamptz)
 returns jsonb language sql stable as $$
     select invoice_event(kind, i.id, i.version, trace_id, i.user_id, i.status, i.amount_micro,

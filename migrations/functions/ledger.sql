@@ -1,5 +1,6 @@
 -- Balances, and the transfers that explain them.
 
+-- Books are added to, never changed.
 create or replace function refuse_change() returns trigger language plpgsql as $$
 begin
     raise exception '% is append-only: % refused', tg_table_name, tg_op using errcode = 'restrict_violation';
@@ -64,6 +65,7 @@ returns text language sql stable as $$
         || '}}'
 $$;
 
+-- The same of a row.
 create or replace function balance_message(t transfers, previous bigint, trace_id text)
 returns jsonb language sql stable as $$
     select balance_event(t.id, previous, trace_id, t.user_id, user_delta_micro(t), t.user_balance_after,

@@ -1,5 +1,6 @@
 -- Lists for operators.
 
+-- Parked jobs by number, in either direction.
 create or replace function parked_page(p_state text, p_order text, p_queue text, p_id bigint, p_limit integer)
 returns setof parked_jobs language plpgsql stable set search_path = public, pg_temp as $$
 begin

@@ -1,5 +1,6 @@
 -- When an invoice's reference is looked up by itself.
 
+-- A new invoice is looked up for the first time.
 create or replace function plan_reference_sweep() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin

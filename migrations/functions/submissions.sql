@@ -84,6 +84,7 @@ begin
 end
 $$;
 
+-- Notes a signature that a wallet says it broadcast itself.
 create or replace function note_submission(
     p_invoice text, p_signature text, p_hourly_max bigint, out answer text, out wait_seconds integer)
 language plpgsql security definer set search_path = public, pg_temp as $$
@@ -109,6 +110,7 @@ begin
 end
 $$;
 
+-- Deletes what was submitted for invoices that ended, oldest first; returns how many went, of what went most.
 create or replace function retire_submissions(p_before timestamptz, p_limit integer) returns bigint
 language sql security definer set search_path = public, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$

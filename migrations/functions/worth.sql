@@ -1,9 +1,6 @@
 -- What base units are worth.
 
--- Settlement of payments on chain. Lock order everywhere: the signature, invoices by id, balances by user. Credits
--- are written under their invoice's lock: their foreign key takes a weak lock on it, and two that held one each would
--- wait for each other for the strong one.
-
+-- Base units of one whole token.
 create or replace function units_per_token(rail text) returns numeric language sql immutable as $$
     select case rail when 'sol-native' then 1000000000 else 1000000 end::numeric
 $$;

@@ -102,7 +102,10 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), SchemaError> {
     for _ in 0..TRIES {
         match try_migrate(&mut connection).await {
             Err(error) if is_busy(&error) => {
-                tracing::info!(pause_ms = pause.as_millis(), "the migration waits for a lock");
+                tracing::info!(
+                    pause_ms = pause.as_millis(),
+                    "the migration waits for a lock"
+                );
                 tokio::time::sleep(pause).await;
                 pause = (pause * 3 / 2).min(PAUSE_MAX);
             }
@@ -290,7 +293,11 @@ mod tests {
         for file in FUNCTIONS {
             for line in file.text.lines() {
                 let Some(rest) = line.strip_prefix("create or replace function ") else {
-                    assert!(!line.starts_with("create function"), "{}: {line}", file.name);
+                    assert!(
+                        !line.starts_with("create function"),
+                        "{}: {line}",
+                        file.name
+                    );
                     continue;
                 };
                 let name = rest.split('(').next().unwrap();
