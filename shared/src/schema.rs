@@ -260,11 +260,12 @@ fn known<T>(rows: Result<Vec<T>, sqlx::Error>) -> Result<Vec<T>, SchemaError> {
 
 /// Whether a lock was not to be had.
 fn is_busy(error: &SchemaError) -> bool {
-    let error = match error {
-        SchemaError::Database(error) => error,
-        SchemaError::Migrate(MigrateError::Execute(error)) => error,
-        SchemaError::Migrate(MigrateError::ExecuteMigration(error, _)) => error,
-        _ => return false,
+    let (SchemaError::Database(error)
+    | SchemaError::Migrate(
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+    )) = error
+    else {
+        return false;
     };
     matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("55P03" | "40P01")))
 }

@@ -131,7 +131,10 @@ async fn a_database_of_another_history_is_refused_and_left_alone() {
 #[tokio::test]
 async fn a_migration_that_gets_no_lock_stops_no_payments_and_ends_once_it_does() {
     let deployment = quick().start().await.unwrap();
-    let console = deployment.user_with_balance(1_000_000_000).await.unwrap();
+    let console = deployment
+        .user_with_balance(1_000_000_000_000)
+        .await
+        .unwrap();
     let pool = deployment.pool();
     sqlx::query("update function_files set checksum = '\\x00' where name = 'invoices'")
         .execute(pool)

@@ -1,6 +1,7 @@
 //! The only way money moves and invoices end. Each function here is one call of one SQL function
 //! (`migrations/functions`: `balance_settlement`, `chain_payments`, `chain_settlement`, `deposits`, `expiry`, `invoices`,
-//! `ledger`), so that no lock is held across a round trip; each runs in its own transaction that posts everything or nothing, and returns the events to publish.
+//! `ledger`), so that no lock is held across a round trip; each runs in its own transaction that posts everything or
+//! nothing, and returns the events to publish.
 //!
 //! Callers: the worker settles from balance and expires; the watcher settles what it proved on chain; the api
 //! cancels, and adjusts, locks, attributes and credits for operators. The Postgres roles allow exactly this and no direct write.
