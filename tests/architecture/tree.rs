@@ -24,7 +24,7 @@ const TOP_LEVEL: [&str; 16] = [
     "watcher",
     "worker",
 ];
-const SHARED_MODULES: [&str; 12] = [
+const SHARED_MODULES: [&str; 13] = [
     "chain",
     "config",
     "db",
@@ -35,6 +35,7 @@ const SHARED_MODULES: [&str; 12] = [
     "money",
     "prices",
     "queue",
+    "schema",
     "settlement",
     "telemetry",
 ];
