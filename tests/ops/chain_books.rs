@@ -1,5 +1,6 @@
 //! Money on chain, as a watcher would have recorded it: final, on the deployment's USDC account.
 
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use stack::Deployment;
 
@@ -54,24 +55,33 @@ pub async fn record_on(
     credits: &[(&str, i64)],
     rest: i64,
 ) {
-    let invoices: Vec<&str> = credits.iter().map(|(invoice, _)| *invoice).collect();
     let units: Vec<i64> = credits.iter().map(|(_, units)| *units).collect();
-    let net: i64 = units.iter().sum::<i64>() + rest;
+    let rail: String = sqlx::query_scalar("select rail from deposit_accounts where account = $1")
+        .bind(account)
+        .fetch_one(pool)
+        .await
+        .expect("it is known");
+    let of_each = |count: usize| vec![account; count];
     let open: Vec<i64> = Some(rest).filter(|rest| *rest > 0).into_iter().collect();
+    let look = json!({
+        "signature": signature, "slot": 1, "landed_at": null, "is_final": true, "accounts_known": 0,
+        "accounts": [account],
+        "nets": [units.iter().sum::<i64>() + rest],
+        "credit_accounts": of_each(credits.len()),
+        "credit_invoices": credits.iter().map(|(invoice, _)| *invoice).collect::<Vec<_>>(),
+        "credit_units": units,
+        "open_accounts": of_each(open.len()),
+        "open_units": open,
+        "open_reasons": vec!["untagged"; open.len()],
+        "open_invoices": vec![Value::Null; open.len()],
+        "open_rails": vec![rail; open.len()],
+        "out_accounts": [],
+        "out_units": [],
+    });
     sqlx::query(
-        "select record_chain_payment($1, 1, null, true, false, array[$2], array[$3],
-            array_fill($2, array[cardinality($4)]), $4, $5,
-            array_fill($2, array[cardinality($6)]), $6::numeric[], array_fill('untagged'::text, array[cardinality($6)]),
-            array_fill(null::text, array[cardinality($6)]),
-            array_fill((select rail from deposit_accounts where account = $2), array[cardinality($6)]),
-            '{}', '{}', null, 0, null, 0, '0af7651916cd43dd8448eb211c80319c')",
+        "select record_chain_looks($1, false, null, 0, null, null, '0af7651916cd43dd8448eb211c80319c')",
     )
-    .bind(signature)
-    .bind(account)
-    .bind(net)
-    .bind(&invoices)
-    .bind(&units)
-    .bind(&open)
+    .bind(json!([look]))
     .execute(pool)
     .await
     .expect("it can be recorded");

@@ -50,7 +50,7 @@ pub const CHAIN: &[&str] = &[
     "update invoices set has_parts = true",
     "update chain_credits set retry_at = now()",
     "select lock_signature('s')",
-    "select lock_credited('s', '{}')",
+    "select lock_credited('{s}', '{}')",
     "select list_reversals('s')",
     "select advance_signature('s', 1, true, null, 0)",
     "select submission_wait_seconds('inv_0000000000000001', 1)",
@@ -60,8 +60,7 @@ pub const CHAIN: &[&str] = &[
 
 /// What only the watcher does.
 pub const WATCHER_ONLY: &[&str] = &[
-    "select record_chain_payment('s', 1, null, true, false, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
-         '{}', 1, 1, null, 0, 't')",
+    "select record_chain_looks('[]', false, 1, 1, null, null, 't')",
     "select reverse_chain_payment('part', 1, 't')",
     "select settle_ended_invoices(10, 1, 't')",
     "select take_signatures('found', 10, interval '1 second', gen_random_uuid())",
@@ -136,7 +135,7 @@ const FUNCTIONS: [(&str, &[&str]); 3] = [
             "note_signatures",
             "plan_references",
             "postpone_references",
-            "record_chain_payment",
+            "record_chain_looks",
             "release_signatures",
             "reverse_chain_payment",
             "settle_ended_invoices",

@@ -158,13 +158,14 @@ async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, F
     if !is_solana(invoice.rail) {
         return Err(rejected(Rejection::OtherRail));
     }
-    // What was taken before is answered as before, whatever it has led to since.
-    let is_known = match signature_of(signed) {
-        Some(signature) => is_submitted(&app.pool, &invoice.id, &signature.to_string()).await?,
-        None => false,
+    // What was taken before is answered as before, whatever it has led to since. Asked only once there is something
+    // against it: that may have come of the same transaction, handed over at the same time.
+    let is_known = async || match signature_of(signed) {
+        Some(signature) => is_submitted(&app.pool, &invoice.id, &signature.to_string()).await,
+        None => Ok(false),
     };
     // What landed now would be late. The invoice waits only for what has landed.
-    if !is_known && standing(&app.pool, &invoice.id).await?.is_overdue {
+    if standing(&app.pool, &invoice.id).await?.is_overdue && !is_known().await? {
         return Err(rejected(Rejection::TimeOver));
     }
     let due = app
@@ -173,7 +174,7 @@ async fn check(app: &App, invoice: &Invoice, signed: &str) -> Result<Admitted, F
         .await
         .map_err(without_due)?;
     let admitted = admit(signed, &due).map_err(rejected)?;
-    if !is_known && due.units == 0 {
+    if due.units == 0 && !is_known().await? {
         return Err(rejected(Rejection::BeingConfirmed));
     }
     let keys: Vec<String> = admitted.keys.iter().map(ToString::to_string).collect();
