@@ -14,9 +14,15 @@ const LAMPORTS: u64 = 1000;
 const DOLLARS: u64 = 300;
 
 async fn scene(nodes: usize) -> Scene {
+    let scene = unopened(nodes).await;
+    scene.open_books(LAMPORTS, DOLLARS).await;
+    scene
+}
+
+/// Nodes are asked for nothing before the books begin.
+async fn unopened(nodes: usize) -> Scene {
     let scene = Scene::start(nodes, "100").await;
     scene.hold(LAMPORTS, DOLLARS);
-    scene.open_books(LAMPORTS, DOLLARS).await;
     scene
 }
 
@@ -161,7 +167,7 @@ async fn what_one_node_says_once_is_no_alarm() {
 
 #[tokio::test]
 async fn nodes_that_disagree_are_no_proof_and_a_dead_one_is_no_obstacle() {
-    let scene = scene(3).await;
+    let scene = unopened(3).await;
     scene.keep_verdicts().await;
     let dead = Reply::Http {
         status: 503,
@@ -173,6 +179,7 @@ async fn nodes_that_disagree_are_no_proof_and_a_dead_one_is_no_obstacle() {
             .mentioning(&scene.wallet())
             .reply(scene.says(7)),
     );
+    scene.open_books(LAMPORTS, DOLLARS).await;
     scene.read_up_to(1_000_000).await;
     scene.until_compared(&scene.usdc(), 300, 300).await;
     let worker = scene.deployment.worker(0);
